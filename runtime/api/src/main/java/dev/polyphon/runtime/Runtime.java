@@ -1,0 +1,40 @@
+package dev.polyphon.runtime;
+
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Something that turns prompts into tokens: the engine in this process, or a remote server behind the same interface.
+ *
+ * <p>All methods may be called from any thread and none of them blocks on computation or I/O.
+ */
+public interface Runtime extends AutoCloseable {
+
+    /** The base models served here. */
+    List<ModelInfo> models();
+
+    default Optional<ModelInfo> model(String name) {
+        return models().stream().filter(m -> m.name().equals(name)).findFirst();
+    }
+
+    /**
+     * Starts a generation. Everything that happens to it, errors included, is told to the sink; this method itself throws nothing that
+     * depends on the request.
+     */
+    Generation generate(GenerationRequest request, TokenSink sink);
+
+    /** The adapters this runtime can apply. */
+    AdapterCatalog adapters();
+
+    /** What the runtime is doing now; cheap enough to be read on every scrape. */
+    RuntimeStats stats();
+
+    /** Adds an observer of steps and adapter loads. Observers are called on the runtime's own threads and must not block. */
+    void observe(RuntimeObserver observer);
+
+    /** Stops taking requests, and returns once those in flight are done or the time is over; {@link #close()} fails what is left. */
+    void drain(java.time.Duration limit) throws InterruptedException;
+
+    @Override
+    void close();
+}

@@ -1,0 +1,28 @@
+package dev.polyphon.runtime;
+
+import java.time.Duration;
+
+/** Hears what a runtime does, for metrics. */
+public interface RuntimeObserver {
+
+    /** A step was computed. */
+    default void step(Step step) {}
+
+    /** An adapter was loaded, or failed to. */
+    default void adapterLoad(String adapter, Duration time, boolean success) {}
+
+    /** A request left the queue for the batch. */
+    default void admitted(Duration queued) {}
+
+    /** A sequence was put back into the queue for want of KV blocks. */
+    default void preempted() {}
+
+    /**
+     * @param duration time of the whole step
+     * @param sequences sequences that took part
+     * @param adapters distinct adapters among them, the bare base not counted
+     * @param decodeRows rows that continue a sequence
+     * @param prefillRows rows of prompts
+     */
+    record Step(Duration duration, int sequences, int adapters, int decodeRows, int prefillRows) {}
+}

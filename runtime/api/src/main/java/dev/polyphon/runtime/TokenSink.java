@@ -1,0 +1,25 @@
+package dev.polyphon.runtime;
+
+/**
+ * Hears what becomes of one generation. Calls come one at a time, mostly on the step loop's thread: they must not block or compute.
+ *
+ * <p>Order: either {@link #failed} alone, or {@link #started}, any number of {@link #token} calls with choices interleaved, and one
+ * {@link #finished} per choice; {@link #failed} may cut this off at any point and is then the last call.
+ */
+public interface TokenSink {
+
+    /** The prompt was accepted and its first tokens are about to be computed. */
+    void started(int promptTokens);
+
+    void token(TokenEvent event);
+
+    /**
+     * A choice ended.
+     *
+     * @param text characters that had been held back (because they might have begun a stop string or an unfinished character)
+     * @param generatedTokens how many tokens this choice generated in all
+     */
+    void finished(int choice, String text, FinishReason reason, int generatedTokens);
+
+    void failed(RuntimeFault fault);
+}

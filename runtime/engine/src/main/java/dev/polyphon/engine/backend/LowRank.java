@@ -1,0 +1,11 @@
+package dev.polyphon.engine.backend;
+
+/**
+ * A low-rank delta for consecutive rows.
+ *
+ * @param firstRow first row of the segment
+ * @param rows how many
+ * @param a [rank, in]
+ * @param b [out, rank]
+ */
+public record LowRank(int firstRow, int rows, Weight a, Weight b, float scale, Tensor out) {}
