@@ -57,6 +57,7 @@ public interface Kernels extends AutoCloseable {
      *
      * @param weight [1, group]; null for none
      * @param bias [1, group]; null for none
+     * @param out may be {@code x}
      */
     void norm(NormKind kind, float epsilon, Tensor weight, Tensor bias, int group, Tensor x, int rows, Tensor out);
 

@@ -1,0 +1,62 @@
+package dev.polyphon.engine.model;
+
+import dev.polyphon.engine.backend.Activation;
+import dev.polyphon.engine.weights.MalformedFileException;
+
+/** Readings of configuration keys that several families share. */
+final class ConfigReading {
+    private ConfigReading() {}
+
+    static Activation activation(ModelConfig config, String key, String absent) throws MalformedFileException {
+        String name = config.string(key, absent);
+        return switch (name) {
+            case "silu", "swish" -> Activation.SILU;
+            case "gelu" -> Activation.GELU;
+            case "gelu_new", "gelu_pytorch_tanh", "gelu_fast" -> Activation.GELU_TANH;
+            case "relu" -> Activation.RELU;
+            case "quick_gelu" -> Activation.QUICK_GELU;
+            default -> throw config.error(key + " \"" + name + "\" is not supported");
+        };
+    }
+
+    /**
+     * The rotary embedding of a configuration: {@code rope_parameters}, or {@code rope_theta} and {@code rope_scaling} in files of older versions.
+     *
+     * @param dimensions rotated columns of a head
+     * @param context positions the model is made for, as the configuration says
+     */
+    static RotarySpec rotary(ModelConfig config, int dimensions, int context) throws MalformedFileException {
+        ModelConfig parameters = config.object(config.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
+        double theta = parameters.number("rope_theta", config.number("rope_theta", 10000));
+        return rotary(parameters, theta, dimensions, context, config);
+    }
+
+    static RotarySpec rotary(ModelConfig parameters, double theta, int dimensions, int context, ModelConfig config)
+            throws MalformedFileException {
+        float[] plain = RotarySpec.frequencies(theta, dimensions);
+        String type = parameters.string("rope_type", parameters.string("type", "default"));
+        return switch (type) {
+            case "default" -> new RotarySpec(plain, 1, false);
+            case "linear" -> new RotarySpec(RotarySpec.linear(plain, parameters.number("factor")), 1, false);
+            case "llama3" -> new RotarySpec(RotarySpec.llama3(plain, parameters.number("factor"), parameters.number("low_freq_factor"),
+                    parameters.number("high_freq_factor"), parameters.number("original_max_position_embeddings")), 1, false);
+            case "yarn" -> {
+                double original = parameters.number("original_max_position_embeddings",
+                        config.number("original_max_position_embeddings", context));
+                double factor = parameters.number("factor");
+                float magnitude = (float) parameters.number("attention_factor", yarnMagnitude(parameters, factor));
+                yield new RotarySpec(RotarySpec.yarn(theta, dimensions, factor, parameters.number("beta_fast", 32),
+                        parameters.number("beta_slow", 1), original, parameters.bool("truncate", true)), magnitude, false);
+            }
+            default -> throw parameters.error("rope_type \"" + type + "\" is not supported");
+        };
+    }
+
+    private static double yarnMagnitude(ModelConfig parameters, double factor) throws MalformedFileException {
+        if (parameters.has("mscale") && parameters.has("mscale_all_dim")) {
+            return RotarySpec.yarnMagnitude(factor, parameters.number("mscale"))
+                    / RotarySpec.yarnMagnitude(factor, parameters.number("mscale_all_dim"));
+        }
+        return RotarySpec.yarnMagnitude(factor, 1);
+    }
+}

@@ -1,0 +1,234 @@
+package dev.polyphon.engine.model;
+
+import dev.polyphon.engine.backend.AttentionSpec;
+import dev.polyphon.engine.backend.Batch;
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.KvCache;
+import dev.polyphon.engine.backend.LowRank;
+import dev.polyphon.engine.backend.Owned;
+import dev.polyphon.engine.backend.Projection;
+import dev.polyphon.engine.backend.RotaryTable;
+import dev.polyphon.engine.backend.Tensor;
+import dev.polyphon.engine.model.ArchitectureSpec.Block;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A decoder-only transformer over one set of base weights, computed as its {@link ArchitectureSpec} says. One step runs all rows of a batch, with
+ * their adapters, through every layer; the rows' keys and values are left in the cache.
+ *
+ * <p>Not thread-safe: one thread runs the steps. It owns its activation buffers, not the weights.
+ */
+public final class Decoder implements AutoCloseable {
+    private final Kernels kernels;
+    private final ArchitectureSpec spec;
+    private final BaseWeights weights;
+    private final int maxRows;
+    private final int maxLogitRows;
+    private final List<Layer> layers = new ArrayList<>();
+    private final Owned owned = new Owned();
+
+    private final Tensor x;
+    private final Tensor normed;
+    private final Tensor mlpNormed;
+    private final Tensor q;
+    private final Tensor k;
+    private final Tensor v;
+    private final Tensor attended;
+    private final Tensor attentionOut;
+    private final Tensor gate;
+    private final Tensor up;
+    private final Tensor mlpOut;
+    private final Tensor selected;
+    private final Tensor logits;
+    private final ModuleGroup headGroup;
+
+    /** What one layer needs, laid out once. */
+    private record Layer(
+            LayerWeights weights,
+            AttentionSpec attention,
+            RotaryTable rotary,
+            boolean interleaved,
+            ModuleGroup attentionIn,
+            ModuleGroup attentionOut,
+            ModuleGroup mlpIn,
+            ModuleGroup mlpOut) {}
+
+    /**
+     * @param maxRows most rows of a step
+     * @param maxLogitRows most rows whose logits a step may ask for
+     * @param context positions that sequences may reach; at most the spec's
+     */
+    public Decoder(Kernels kernels, ArchitectureSpec spec, BaseWeights weights, int maxRows, int maxLogitRows, int context) {
+        this.kernels = kernels;
+        this.spec = spec;
+        this.weights = weights;
+        this.maxRows = maxRows;
+        this.maxLogitRows = maxLogitRows;
+        x = buffer(spec.hidden());
+        normed = buffer(spec.hidden());
+        mlpNormed = spec.block() == Block.PARALLEL ? buffer(spec.hidden()) : normed;
+        q = buffer(spec.queryWidth());
+        k = buffer(spec.kvWidth());
+        v = buffer(spec.kvWidth());
+        attended = buffer(spec.queryWidth());
+        attentionOut = buffer(spec.hidden());
+        gate = spec.gated() ? buffer(spec.intermediate()) : null;
+        up = buffer(spec.intermediate());
+        mlpOut = buffer(spec.hidden());
+        selected = owned.own(kernels.tensor(maxLogitRows, spec.hidden()));
+        logits = owned.own(kernels.tensor(maxLogitRows, spec.vocabulary()));
+        List<RotaryTable> tables = new ArrayList<>();
+        for (RotarySpec rotary : spec.rotaries()) {
+            tables.add(owned.own(kernels.rotaryTable(rotary.inverseFrequencies(), rotary.magnitude(), context)));
+        }
+        for (int i = 0; i < spec.layers().size(); i++) {
+            layers.add(layer(i, tables));
+        }
+        headGroup = new ModuleGroup(4 * layers.size(), -1, List.of(Module.HEAD), List.of(projection(weights.head, logits)));
+    }
+
+    private Layer layer(int i, List<RotaryTable> tables) {
+        LayerWeights w = weights.layers.get(i);
+        ArchitectureSpec.LayerSpec layer = spec.layers().get(i);
+        AttentionSpec attention = new AttentionSpec(spec.heads(), spec.kvHeads(), spec.headDim(), spec.attentionScale(), layer.window(),
+                spec.attentionSoftCap(), spec.alibi() ? spec.alibiSlopes() : null);
+        boolean rotates = layer.rotary() >= 0;
+        return new Layer(w, attention, rotates ? tables.get(layer.rotary()) : null,
+                rotates && spec.rotaries().get(layer.rotary()).interleaved(),
+                new ModuleGroup(4 * i, i, List.of(Module.Q, Module.K, Module.V),
+                        List.of(projection(w.q(), q), projection(w.k(), k), projection(w.v(), v))),
+                new ModuleGroup(4 * i + 1, i, List.of(Module.O), List.of(projection(w.o(), attentionOut))),
+                spec.gated()
+                        ? new ModuleGroup(4 * i + 2, i, List.of(Module.GATE, Module.UP), List.of(projection(w.gate(), gate), projection(w.up(), up)))
+                        : new ModuleGroup(4 * i + 2, i, List.of(Module.UP), List.of(projection(w.up(), up))),
+                new ModuleGroup(4 * i + 3, i, List.of(Module.DOWN), List.of(projection(w.down(), mlpOut))));
+    }
+
+    private static Projection projection(Linear linear, Tensor out) {
+        return new Projection(linear.weight(), linear.bias(), out);
+    }
+
+    public int maxRows() {
+        return maxRows;
+    }
+
+    public int maxLogitRows() {
+        return maxLogitRows;
+    }
+
+    /**
+     * Runs one step.
+     *
+     * @param logitRows rows of the batch whose next-token logits are wanted
+     * @param count how many of them
+     * @param out receives {@code count} rows of {@code vocabulary} logits, in the order asked
+     */
+    public void forward(Batch batch, AdapterPlan plan, KvCache cache, int[] logitRows, int count, float[] out) {
+        int rows = batch.rows();
+        if (rows > maxRows || count > maxLogitRows) {
+            throw new IllegalArgumentException("a step of " + rows + " rows and " + count + " logits; at most " + maxRows + " and "
+                    + maxLogitRows);
+        }
+        embed(batch, rows);
+        for (int i = 0; i < layers.size(); i++) {
+            Layer layer = layers.get(i);
+            attention(layer, i, batch, plan, cache, rows);
+            if (spec.block() == Block.SEQUENTIAL) {
+                kernels.add(x, attentionOut, rows);
+            }
+            mlp(layer, plan, rows);
+            if (spec.block() == Block.PARALLEL) {
+                kernels.add(x, attentionOut, rows);
+            }
+            kernels.add(x, mlpOut, rows);
+        }
+        if (count > 0) {
+            head(plan, logitRows, count, out);
+        }
+    }
+
+    private void embed(Batch batch, int rows) {
+        kernels.embed(weights.embedding.weight(), batch.tokens(), rows, spec.embeddingScale(), x);
+        if (spec.positionOffset() >= 0) {
+            int[] places = new int[rows];
+            for (int r = 0; r < rows; r++) {
+                places[r] = batch.positions()[r] + spec.positionOffset();
+            }
+            kernels.embed(weights.positions.weight(), places, rows, 1, normed);
+            kernels.add(x, normed, rows);
+        }
+        norm(weights.embeddingNorm, x, x, rows);
+    }
+
+    private void attention(Layer layer, int index, Batch batch, AdapterPlan plan, KvCache cache, int rows) {
+        LayerWeights w = layer.weights;
+        kernels.norm(spec.norm(), spec.normEpsilon(), w.attentionNorm().weight(), w.attentionNorm().bias(), spec.hidden(), x, rows, normed);
+        linear(normed, rows, layer.attentionIn, plan);
+        headNorm(w.qNorm(), q, rows);
+        headNorm(w.kNorm(), k, rows);
+        if (layer.rotary != null) {
+            kernels.rotary(layer.rotary, layer.interleaved, q, rows, spec.headDim(), batch.positions());
+            kernels.rotary(layer.rotary, layer.interleaved, k, rows, spec.headDim(), batch.positions());
+        }
+        kernels.writeKv(cache, index, k, v, batch);
+        kernels.attention(layer.attention, q, cache, index, batch, attended);
+        linear(attended, rows, layer.attentionOut, plan);
+        norm(w.postAttentionNorm(), attentionOut, attentionOut, rows);
+    }
+
+    private void mlp(Layer layer, AdapterPlan plan, int rows) {
+        LayerWeights w = layer.weights;
+        boolean ownNorm = w.mlpNorm() != null;
+        norm(w.mlpNorm(), x, mlpNormed, rows);
+        linear(ownNorm ? mlpNormed : normed, rows, layer.mlpIn, plan);
+        if (spec.gated()) {
+            kernels.activate(spec.activation(), gate, up, rows, up);
+        } else {
+            kernels.activate(spec.activation(), up, null, rows, up);
+        }
+        linear(up, rows, layer.mlpOut, plan);
+        norm(w.postMlpNorm(), mlpOut, mlpOut, rows);
+    }
+
+    private void head(AdapterPlan plan, int[] logitRows, int count, float[] out) {
+        kernels.gather(x, logitRows, count, selected);
+        norm(weights.finalNorm, selected, selected, count);
+        kernels.linear(selected, 0, count, headGroup.projections());
+        kernels.read(logits, 0, count, out);
+        if (spec.logitSoftCap() > 0) {
+            for (int i = 0; i < count * spec.vocabulary(); i++) {
+                out[i] = (float) (spec.logitSoftCap() * Math.tanh(out[i] / spec.logitSoftCap()));
+            }
+        }
+    }
+
+    private void linear(Tensor input, int rows, ModuleGroup group, AdapterPlan plan) {
+        kernels.linear(input, 0, rows, group.projections());
+        List<LowRank> deltas = plan.lowRank(group);
+        if (!deltas.isEmpty()) {
+            kernels.lowRank(input, deltas);
+        }
+    }
+
+    private void norm(Norm norm, Tensor in, Tensor out, int rows) {
+        if (norm != null) {
+            kernels.norm(spec.norm(), spec.normEpsilon(), norm.weight(), norm.bias(), spec.hidden(), in, rows, out);
+        }
+    }
+
+    private void headNorm(Norm norm, Tensor heads, int rows) {
+        if (norm != null) {
+            kernels.norm(spec.norm(), spec.normEpsilon(), norm.weight(), norm.bias(), spec.headDim(), heads, rows, heads);
+        }
+    }
+
+    private Tensor buffer(int columns) {
+        return owned.own(kernels.tensor(maxRows, columns));
+    }
+
+    @Override
+    public void close() {
+        owned.close();
+    }
+}
