@@ -1,0 +1,12 @@
+package dev.polyphon.engine.adapter;
+
+import java.io.IOException;
+
+/** Why an adapter cannot be used: its files, its options, or how it fits the base. The message is meant for its owner. */
+public final class AdapterFault extends IOException {
+    private static final long serialVersionUID = 1;
+
+    public AdapterFault(String message) {
+        super(message);
+    }
+}
