@@ -1,0 +1,233 @@
+package dev.polyphon.engine;
+
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.KvCache;
+import dev.polyphon.engine.backend.Owned;
+import dev.polyphon.engine.model.ArchitectureSpec;
+import dev.polyphon.engine.model.BaseWeights;
+import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.model.Decoder;
+import dev.polyphon.engine.pool.AdapterPool;
+import dev.polyphon.engine.sample.Sampler;
+import dev.polyphon.engine.sample.Stopping;
+import dev.polyphon.engine.sample.Vocabulary;
+import dev.polyphon.engine.schedule.ActiveGeneration;
+import dev.polyphon.engine.schedule.StepLoop;
+import dev.polyphon.engine.text.TextStream;
+import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.Generation;
+import dev.polyphon.runtime.GenerationRequest;
+import dev.polyphon.runtime.ModelInfo;
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.RuntimeFault.Kind;
+import dev.polyphon.runtime.RuntimeObserver;
+import dev.polyphon.runtime.RuntimeStats;
+import dev.polyphon.runtime.Sampling;
+import dev.polyphon.runtime.TokenSink;
+import java.io.IOException;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The embedded runtime: one base model, its adapters and its step loop in this process.
+ *
+ * <p>What may wait (reading adapters) or takes a while (tokenising) runs on virtual threads before a request reaches the step loop.
+ */
+public final class Engine implements Runtime {
+    private static final Logger LOG = LoggerFactory.getLogger(Engine.class);
+    private static final Duration RETRY_AFTER = Duration.ofSeconds(1);
+
+    private final EngineOptions options;
+    private final Owned owned;
+    private final ModelText text;
+    private final Vocabulary vocabulary;
+    private final ModelInfo info;
+    private final int kvBlocks;
+    private final AdapterPool adapters;
+    private final StepLoop loop;
+    private final Observers observers;
+    private final ExecutorService executor;
+    private final AtomicInteger accepted = new AtomicInteger();
+    private volatile boolean draining;
+
+    private Engine(EngineOptions options, Owned owned, ModelText text, Vocabulary vocabulary, ModelInfo info, int kvBlocks,
+            AdapterPool adapters, StepLoop loop, Observers observers, ExecutorService executor) {
+        this.options = options;
+        this.owned = owned;
+        this.text = text;
+        this.vocabulary = vocabulary;
+        this.info = info;
+        this.kvBlocks = kvBlocks;
+        this.adapters = adapters;
+        this.loop = loop;
+        this.observers = observers;
+        this.executor = executor;
+    }
+
+    /** Loads a model and starts its step loop on given kernels, which the engine closes. */
+    public static Engine open(EngineOptions options, Kernels kernels) throws IOException {
+        Owned owned = new Owned();
+        try {
+            owned.own(kernels);
+            Checkpoint checkpoint = owned.own(Checkpoint.open(options.model()));
+            ArchitectureSpec spec = checkpoint.spec();
+            BaseWeights weights = owned.own(new BaseWeights(kernels, checkpoint));
+            ModelText text = owned.own(ModelText.open(options.model()));
+            int blocks = kvBlocks(options, spec);
+            KvCache cache = owned.own(kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), blocks, options.blockSize()));
+            int context = Math.min(options.contextLength() > 0 ? Math.min(options.contextLength(), spec.context()) : spec.context(),
+                    blocks * options.blockSize());
+            Decoder decoder = owned.own(new Decoder(kernels, spec, weights, options.stepTokens(), options.maxSequences(), context));
+            Observers observers = new Observers();
+            ExecutorService executor = owned.own(Executors.newVirtualThreadPerTaskExecutor());
+            AdapterPool adapters = owned.own(new AdapterPool(options.name(),
+                    (name, folder) -> folder.load(name, spec, checkpoint.layout(), kernels), options.adapterBytes(), executor, observers));
+            StepLoop loop = owned.own(new StepLoop(decoder, cache, spec.vocabulary(), observers));
+            Vocabulary vocabulary = new Vocabulary(spec.vocabulary(), text.endTokens(), text::bytes);
+            ModelInfo info = new ModelInfo(options.name(), spec.family(), context, spec.vocabulary(), Instant.now());
+            LOG.info("{}: {} layers, {} wide, context {}, {} KV blocks of {} on {}", options.name(), spec.layers().size(), spec.hidden(), context,
+                    blocks, options.blockSize(), kernels.describe());
+            return new Engine(options, owned, text, vocabulary, info, blocks, adapters, loop, observers, executor);
+        } catch (IOException | RuntimeException e) {
+            owned.close();
+            throw e;
+        }
+    }
+
+    private static int kvBlocks(EngineOptions options, ArchitectureSpec spec) {
+        long block = 2L * Float.BYTES * spec.layers().size() * spec.kvWidth() * options.blockSize();
+        long useful = (long) options.maxSequences() * ((spec.context() + options.blockSize() - 1) / options.blockSize());
+        return Math.toIntExact(Math.max(1, Math.min(options.kvBytes() / block, useful)));
+    }
+
+    @Override
+    public List<ModelInfo> models() {
+        return List.of(info);
+    }
+
+    @Override
+    public AdapterCatalog adapters() {
+        return adapters;
+    }
+
+    @Override
+    public void observe(RuntimeObserver observer) {
+        observers.add(observer);
+    }
+
+    @Override
+    public RuntimeStats stats() {
+        return new RuntimeStats(loop.running(), loop.waiting(), kvBlocks, loop.blocksUsed(), adapters.loaded(), adapters.bytes());
+    }
+
+    @Override
+    public Generation generate(GenerationRequest request, TokenSink sink) {
+        PendingGeneration pending = new PendingGeneration(loop);
+        if (draining) {
+            sink.failed(RuntimeFault.of(Kind.SHUTTING_DOWN, "the server is shutting down"));
+            return pending;
+        }
+        int choices = request.choices();
+        int before = accepted.getAndAdd(choices);
+        if (before + choices > options.queueLimit()) {
+            accepted.addAndGet(-choices);
+            sink.failed(RuntimeFault.overloaded("the queue is full: " + before + " sequences wait or run, at most " + options.queueLimit(),
+                    RETRY_AFTER));
+            return pending;
+        }
+        executor.execute(() -> prepare(request, sink, pending));
+        return pending;
+    }
+
+    /** Everything between a request and the step loop's inbox. */
+    private void prepare(GenerationRequest request, TokenSink sink, PendingGeneration pending) {
+        AdapterPool.Lease lease = null;
+        try {
+            if (!request.model().equals(info.name())) {
+                throw RuntimeFault.of(Kind.UNKNOWN_MODEL, "model " + request.model() + " is not served here");
+            }
+            int[] prompt = text.encode(request.prompt());
+            check(prompt, request.sampling());
+            lease = acquire(request.adapters());
+            AdapterPool.Lease held = lease;
+            ActiveGeneration generation = new ActiveGeneration(sink, () -> {
+                accepted.addAndGet(-request.choices());
+                if (held != null) {
+                    held.close();
+                }
+            });
+            long seed = request.sampling().seed().orElseGet(() -> ThreadLocalRandom.current().nextLong());
+            Stopping stopping = new Stopping(request.sampling(), vocabulary.endTokens(), info.contextLength() - prompt.length);
+            for (int i = 0; i < request.choices(); i++) {
+                generation.add(prompt, lease == null ? null : lease.weights(),
+                        new Sampler(request.sampling(), seed + i, prompt, vocabulary), stopping, text.stream(request.sampling().stop()));
+            }
+            pending.submit(generation);
+        } catch (RuntimeException e) {
+            accepted.addAndGet(-request.choices());
+            if (lease != null) {
+                lease.close();
+            }
+            if (!(e instanceof RuntimeFault)) {
+                LOG.error("request {} failed", request.id(), e);
+            }
+            sink.failed(e instanceof RuntimeFault fault ? fault : RuntimeFault.of(Kind.INTERNAL, "the request failed: " + e, e));
+        }
+    }
+
+    private void check(int[] prompt, Sampling sampling) {
+        if (prompt.length == 0) {
+            throw RuntimeFault.invalid("prompt", "the prompt has no tokens; at least 1 is needed");
+        }
+        for (int token : prompt) {
+            if (token < 0 || token >= info.vocabulary()) {
+                throw RuntimeFault.invalid("prompt", "token id " + token + " is outside the vocabulary of " + info.vocabulary());
+            }
+        }
+        int wanted = Math.max(sampling.maxTokens(), 1);
+        if (prompt.length + (long) wanted > info.contextLength()) {
+            throw RuntimeFault.of(Kind.CONTEXT_EXCEEDED, "This model's maximum context length is " + info.contextLength()
+                    + " tokens. However, you requested " + (prompt.length + (long) wanted) + " tokens (" + prompt.length + " in the prompt, "
+                    + wanted + " in the completion).");
+        }
+    }
+
+    private AdapterPool.Lease acquire(List<AdapterWeight> wanted) {
+        if (wanted.isEmpty()) {
+            return null;
+        }
+        if (wanted.size() > 1 || wanted.getFirst().weight() != 1) {
+            throw RuntimeFault.invalid("adapters", "weighted mixes of adapters are not supported");
+        }
+        try {
+            return adapters.acquire(wanted.getFirst().name()).join();
+        } catch (CompletionException e) {
+            throw AdapterPool.fault(e);
+        }
+    }
+
+    @Override
+    public void drain(Duration limit) throws InterruptedException {
+        draining = true;
+        long end = System.nanoTime() + limit.toNanos();
+        while (accepted.get() > 0 && System.nanoTime() < end) {
+            Thread.sleep(10);
+        }
+    }
+
+    @Override
+    public void close() {
+        draining = true;
+        owned.close();
+    }
+}

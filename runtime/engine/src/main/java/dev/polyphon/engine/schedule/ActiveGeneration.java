@@ -1,0 +1,107 @@
+package dev.polyphon.engine.schedule;
+
+import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.engine.sample.Sampler;
+import dev.polyphon.engine.sample.Stopping;
+import dev.polyphon.engine.text.TextStream;
+import dev.polyphon.runtime.FinishReason;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.TokenSink;
+import java.util.ArrayList;
+import java.util.List;
+
+/** A request inside the step loop: its continuations and the sink that hears of them. */
+public final class ActiveGeneration {
+    private final TokenSink sink;
+    private final Runnable onEnd;
+    private final List<Continuation> continuations = new ArrayList<>();
+    private final long queuedAt = System.nanoTime();
+    private int open;
+    private boolean started;
+    private boolean ended;
+
+    /** One continuation with what chooses and ends its tokens. */
+    static final class Continuation extends Sequence {
+        final ActiveGeneration generation;
+        final int choice;
+        final Sampler sampler;
+        final Stopping stopping;
+        final TextStream text;
+        boolean finished;
+
+        private Continuation(ActiveGeneration generation, int choice, int[] prompt, AdapterWeights adapter, Sampler sampler,
+                Stopping stopping, TextStream text) {
+            super(prompt, adapter);
+            this.generation = generation;
+            this.choice = choice;
+            this.sampler = sampler;
+            this.stopping = stopping;
+            this.text = text;
+        }
+    }
+
+    /** @param onEnd runs once, after the last call to the sink, on the step loop's thread */
+    public ActiveGeneration(TokenSink sink, Runnable onEnd) {
+        this.sink = sink;
+        this.onEnd = onEnd;
+    }
+
+    /** Adds a continuation; all are added before the generation is submitted. */
+    public void add(int[] prompt, AdapterWeights adapter, Sampler sampler, Stopping stopping, TextStream text) {
+        continuations.add(new Continuation(this, continuations.size(), prompt, adapter, sampler, stopping, text));
+        open++;
+    }
+
+    List<Continuation> continuations() {
+        return continuations;
+    }
+
+    long queuedAt() {
+        return queuedAt;
+    }
+
+    TokenSink sink() {
+        return sink;
+    }
+
+    /** Tells the sink that the first of its tokens are about to be computed; false when that was told before. */
+    boolean start() {
+        if (started) {
+            return false;
+        }
+        started = true;
+        sink.started(continuations.getFirst().promptLength());
+        return true;
+    }
+
+    void finish(Continuation continuation, String text, FinishReason reason) {
+        continuation.finished = true;
+        sink.finished(continuation.choice, text, reason, continuation.generated());
+        if (--open == 0) {
+            end();
+        }
+    }
+
+    void fail(RuntimeFault fault) {
+        if (ended) {
+            return;
+        }
+        continuations.forEach(c -> c.finished = true);
+        try {
+            sink.failed(fault);
+        } finally {
+            end();
+        }
+    }
+
+    boolean ended() {
+        return ended;
+    }
+
+    private void end() {
+        if (!ended) {
+            ended = true;
+            onEnd.run();
+        }
+    }
+}

@@ -1,0 +1,327 @@
+package dev.polyphon.engine.schedule;
+
+import dev.polyphon.engine.backend.Batch;
+import dev.polyphon.engine.backend.KvCache;
+import dev.polyphon.engine.model.AdapterPlan;
+import dev.polyphon.engine.model.AdapterPlan.Segment;
+import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.engine.model.Decoder;
+import dev.polyphon.engine.sample.Choice;
+import dev.polyphon.engine.schedule.ActiveGeneration.Continuation;
+import dev.polyphon.runtime.FinishReason;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.RuntimeObserver;
+import dev.polyphon.runtime.TokenEvent;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Queue;
+import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.locks.LockSupport;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The engine's heartbeat, one platform thread per device: take arrivals and cancels, plan a step, run the decoder, choose tokens, tell the sinks.
+ * It does no I/O and waits for nothing but work.
+ */
+public final class StepLoop implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(StepLoop.class);
+
+    private sealed interface Message {
+        record Submit(ActiveGeneration generation) implements Message {}
+
+        record Cancel(ActiveGeneration generation) implements Message {}
+    }
+
+    private final Decoder decoder;
+    private final KvCache cache;
+    private final int vocabulary;
+    private final RuntimeObserver observer;
+    private final BlockPool blocks;
+    private final Scheduler scheduler;
+    private final float[] logits;
+    private final Queue<Message> inbox = new ConcurrentLinkedQueue<>();
+    private final Thread thread;
+    private volatile boolean stopping;
+    private volatile int running;
+    private volatile int waiting;
+    private volatile int blocksUsed;
+    private AdapterPlan adapterPlan = AdapterPlan.NONE;
+
+    /**
+     * Starts the loop.
+     *
+     * @param decoder used by this loop alone; a step has at most {@link Decoder#maxRows} rows and {@link Decoder#maxLogitRows} sequences
+     * @param vocabulary logits per row
+     */
+    public StepLoop(Decoder decoder, KvCache cache, int vocabulary, RuntimeObserver observer) {
+        this.decoder = decoder;
+        this.cache = cache;
+        this.vocabulary = vocabulary;
+        this.observer = observer;
+        blocks = new BlockPool(cache.blocks());
+        scheduler = new Scheduler(new Scheduler.Limits(decoder.maxLogitRows(), decoder.maxRows(), cache.blockSize()), blocks, this::admitted,
+                sequence -> observer.preempted());
+        logits = new float[decoder.maxLogitRows() * vocabulary];
+        thread = Thread.ofPlatform().name("polyphon-step").start(this::run);
+    }
+
+    /** Hands a generation over; from then on its sink is called. */
+    public void submit(ActiveGeneration generation) {
+        send(new Message.Submit(generation));
+    }
+
+    /** Ends a generation before the next step. */
+    public void cancel(ActiveGeneration generation) {
+        send(new Message.Cancel(generation));
+    }
+
+    private void send(Message message) {
+        inbox.add(message);
+        LockSupport.unpark(thread);
+        if (stopping && !thread.isAlive()) {
+            takeMessages();
+        }
+    }
+
+    /** Sequences in the batch. */
+    public int running() {
+        return running;
+    }
+
+    /** Sequences in the queue. */
+    public int waiting() {
+        return waiting;
+    }
+
+    /** Blocks of the cache in use. */
+    public int blocksUsed() {
+        return blocksUsed;
+    }
+
+    private void run() {
+        while (!stopping) {
+            try {
+                takeMessages();
+                if (scheduler.idle()) {
+                    publish();
+                    if (inbox.isEmpty() && !stopping) {
+                        LockSupport.park(this);
+                    }
+                } else {
+                    step();
+                    publish();
+                }
+            } catch (Throwable e) {
+                LOG.error("the step loop failed; everything in it is given up", e);
+                failAll(RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "the engine failed: " + e));
+            }
+        }
+        takeMessages();
+        failAll(RuntimeFault.of(RuntimeFault.Kind.SHUTTING_DOWN, "the engine was shut down"));
+    }
+
+    private void publish() {
+        running = scheduler.running();
+        waiting = scheduler.waiting();
+        blocksUsed = blocks.used();
+    }
+
+    private synchronized void takeMessages() {
+        for (Message message = inbox.poll(); message != null; message = inbox.poll()) {
+            switch (message) {
+                case Message.Submit(ActiveGeneration generation) -> {
+                    if (stopping) {
+                        fail(generation, RuntimeFault.of(RuntimeFault.Kind.SHUTTING_DOWN, "the engine was shut down"));
+                    } else {
+                        generation.continuations().forEach(scheduler::add);
+                    }
+                }
+                case Message.Cancel(ActiveGeneration generation) -> cancelNow(generation);
+            }
+        }
+    }
+
+    private void cancelNow(ActiveGeneration generation) {
+        for (Continuation c : generation.continuations()) {
+            if (!c.finished) {
+                scheduler.remove(c);
+                guarded(generation, () -> generation.finish(c, c.text.flush(), FinishReason.CANCELLED));
+            }
+        }
+    }
+
+    private void admitted(Sequence sequence) {
+        ActiveGeneration generation = ((Continuation) sequence).generation;
+        guarded(generation, () -> {
+            if (generation.start()) {
+                observer.admitted(Duration.ofNanos(System.nanoTime() - generation.queuedAt()));
+            }
+        });
+    }
+
+    private void step() {
+        long start = System.nanoTime();
+        List<Work> plan = scheduler.plan();
+        if (plan.isEmpty()) {
+            return;
+        }
+        Batch batch = batch(plan);
+        int[] logitRows = new int[plan.size()];
+        int count = 0;
+        int decodeRows = 0;
+        for (int i = 0; i < plan.size(); i++) {
+            Work work = plan.get(i);
+            if (work.samples()) {
+                logitRows[count++] = batch.firstRow()[i + 1] - 1;
+            }
+            if (work.rows() == 1 && work.sequence().generated() > 0) {
+                decodeRows++;
+            }
+        }
+        AdapterPlan adapters = adapterPlan(plan, batch);
+        try {
+            decoder.forward(batch, adapters, cache, logitRows, count, logits);
+        } catch (RuntimeException e) {
+            LOG.error("a step of {} sequences failed", plan.size(), e);
+            for (Work work : plan) {
+                fail(((Continuation) work.sequence()).generation, RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "a step of the engine failed: " + e));
+            }
+            return;
+        }
+        int row = 0;
+        for (Work work : plan) {
+            work.sequence().advance(work.rows());
+        }
+        for (Work work : plan) {
+            if (work.samples()) {
+                Continuation continuation = (Continuation) work.sequence();
+                int from = row++ * vocabulary;
+                if (!continuation.finished) {
+                    guarded(continuation.generation, () -> next(continuation, from));
+                }
+            }
+        }
+        observer.step(new RuntimeObserver.Step(Duration.ofNanos(System.nanoTime() - start), plan.size(), distinct(adapters), decodeRows,
+                batch.rows() - decodeRows));
+    }
+
+    private void next(Continuation continuation, int from) {
+        ActiveGeneration generation = continuation.generation;
+        Choice choice = continuation.sampler.next(logits, from);
+        continuation.append(choice.token());
+        FinishReason end = continuation.stopping.after(choice.token(), continuation.generated()).orElse(null);
+        if (end == FinishReason.STOP) {
+            finish(continuation, continuation.text.flush(), FinishReason.STOP);
+            return;
+        }
+        String text = continuation.text.push(choice.token());
+        generation.sink().token(new TokenEvent(continuation.choice, choice.token(), text, choice.logprobs()));
+        if (continuation.text.stopped()) {
+            finish(continuation, "", FinishReason.STOP);
+        } else if (end != null) {
+            finish(continuation, continuation.text.flush(), end);
+        }
+    }
+
+    private void finish(Continuation continuation, String text, FinishReason reason) {
+        scheduler.remove(continuation);
+        continuation.generation.finish(continuation, text, reason);
+    }
+
+    /** Runs what concerns one generation; what goes wrong there ends that one alone. */
+    private void guarded(ActiveGeneration generation, Runnable action) {
+        try {
+            action.run();
+        } catch (RuntimeFault fault) {
+            fail(generation, fault);
+        } catch (RuntimeException e) {
+            LOG.error("a generation failed", e);
+            fail(generation, RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "the generation failed: " + e));
+        }
+    }
+
+    private void fail(ActiveGeneration generation, RuntimeFault fault) {
+        generation.continuations().forEach(scheduler::remove);
+        try {
+            generation.fail(fault);
+        } catch (RuntimeException e) {
+            LOG.error("a sink failed", e);
+        }
+    }
+
+    private void failAll(RuntimeFault fault) {
+        Set<ActiveGeneration> generations = new HashSet<>();
+        scheduler.everything().forEach(s -> generations.add(((Continuation) s).generation));
+        generations.forEach(g -> fail(g, fault));
+        publish();
+    }
+
+    private Batch batch(List<Work> plan) {
+        int rows = 0;
+        for (Work work : plan) {
+            rows += work.rows();
+        }
+        int[] tokens = new int[rows];
+        int[] positions = new int[rows];
+        int[] firstRow = new int[plan.size() + 1];
+        int[][] tables = new int[plan.size()][];
+        int row = 0;
+        for (int i = 0; i < plan.size(); i++) {
+            Work work = plan.get(i);
+            firstRow[i] = row;
+            tables[i] = work.sequence().blocks();
+            for (int p = work.from(); p < work.from() + work.rows(); p++) {
+                tokens[row] = work.sequence().token(p);
+                positions[row++] = p;
+            }
+        }
+        firstRow[plan.size()] = row;
+        return new Batch(tokens, positions, firstRow, tables);
+    }
+
+    /** The plan of the step before, when the same adapters still have the same rows. */
+    private AdapterPlan adapterPlan(List<Work> plan, Batch batch) {
+        List<Segment> segments = new ArrayList<>();
+        int i = 0;
+        while (i < plan.size()) {
+            AdapterWeights adapter = plan.get(i).sequence().adapter();
+            int first = batch.firstRow()[i];
+            while (i < plan.size() && plan.get(i).sequence().adapter() == adapter) {
+                i++;
+            }
+            if (adapter != null) {
+                segments.add(new Segment(adapter, first, batch.firstRow()[i] - first));
+            }
+        }
+        if (!segments.equals(adapterPlan.segments())) {
+            adapterPlan = segments.isEmpty() ? AdapterPlan.NONE : new AdapterPlan(segments);
+        }
+        return adapterPlan;
+    }
+
+    private static int distinct(AdapterPlan plan) {
+        return plan.segments().size();
+    }
+
+    /** Stops after the step under way; what is left fails. */
+    @Override
+    public void close() {
+        stopping = true;
+        LockSupport.unpark(thread);
+        boolean interrupted = false;
+        while (thread.isAlive()) {
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

@@ -1,0 +1,74 @@
+package dev.polyphon.engine.verify;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.polyphon.engine.weights.Floats;
+import dev.polyphon.engine.weights.MalformedFileException;
+import dev.polyphon.engine.weights.SafeTensors;
+import dev.polyphon.engine.weights.TensorFile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * One reference case: {@code case.json} and {@code expected.safetensors}.
+ *
+ * @param base folder of the base, under {@code bases}
+ * @param adapter folder of the adapter, under {@code adapters}; null for the base alone
+ * @param prompts token ids
+ * @param greedy the ids that follow each prompt
+ * @param unsupported why the case cannot be run, or null
+ */
+record ReferenceCase(String name, Path folder, String base, String adapter, int[][] prompts, int[][] greedy, double absolute,
+        double relative, String unsupported) {
+
+    static ReferenceCase read(Path folder) throws IOException {
+        Path file = folder.resolve("case.json");
+        JsonNode json = new ObjectMapper().readTree(Files.readAllBytes(file));
+        JsonNode tolerance = json.path("tolerance");
+        if (!json.path("base").isTextual() || json.path("prompts").isEmpty() || !tolerance.path("absolute").isNumber()) {
+            throw new MalformedFileException(file, "needs base, prompts, greedy and tolerance");
+        }
+        String unsupported = null;
+        for (String key : List.of("task", "combine")) {
+            if (json.hasNonNull(key)) {
+                unsupported = key + " = " + json.get(key) + " is not supported";
+            }
+        }
+        return new ReferenceCase(folder.getFileName().toString(), folder, json.path("base").asText(), json.path("adapter").textValue(),
+                ids(json.path("prompts")), ids(json.path("greedy")), tolerance.path("absolute").asDouble(),
+                tolerance.path("relative").asDouble(), unsupported);
+    }
+
+    private static int[][] ids(JsonNode lists) {
+        int[][] ids = new int[lists.size()][];
+        for (int i = 0; i < ids.length; i++) {
+            JsonNode list = lists.get(i);
+            ids[i] = new int[list.size()];
+            for (int j = 0; j < ids[i].length; j++) {
+                ids[i][j] = list.get(j).asInt();
+            }
+        }
+        return ids;
+    }
+
+    /** The expected logits of each prompt, [prompt length · vocabulary]. */
+    List<float[]> expected() throws IOException {
+        try (TensorFile file = SafeTensors.open(folder.resolve("expected.safetensors"))) {
+            List<float[]> logits = new ArrayList<>();
+            for (int i = 0; i < prompts.length; i++) {
+                String name = "logits." + i;
+                logits.add(Floats.all(file.find(name).orElseThrow(
+                        () -> new MalformedFileException(folder.resolve("expected.safetensors"), "no tensor " + name))));
+            }
+            return logits;
+        }
+    }
+
+    Optional<String> adapterName() {
+        return Optional.ofNullable(adapter);
+    }
+}

@@ -1,0 +1,333 @@
+package dev.polyphon.engine.verify;
+
+import dev.polyphon.engine.Engine;
+import dev.polyphon.engine.EngineOptions;
+import dev.polyphon.engine.adapter.LoadedAdapter;
+import dev.polyphon.engine.adapter.PeftFolder;
+import dev.polyphon.engine.backend.Batch;
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.KvCache;
+import dev.polyphon.engine.model.AdapterPlan;
+import dev.polyphon.engine.model.AdapterPlan.Segment;
+import dev.polyphon.engine.model.ArchitectureSpec;
+import dev.polyphon.engine.model.BaseWeights;
+import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.model.Decoder;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.GenerationRequest;
+import dev.polyphon.runtime.Prompt;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.Sampling;
+import java.io.IOException;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.PathMatcher;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
+
+/**
+ * Holds the engine to reference vectors: folders {@code bases}, {@code adapters} and {@code cases}, each case with prompts, the logits of every
+ * position and the greedy ids that follow. Logits are computed by the decoder, greedy ids by a complete engine; mixed, all cases of a base are rows
+ * of one step and requests at one engine.
+ */
+public final class Verifier {
+    private static final int BLOCK_SIZE = 16;
+
+    private final Path root;
+    private final Supplier<Kernels> kernels;
+
+    /**
+     * @param root folder with {@code bases}, {@code adapters} and {@code cases}
+     * @param kernels makes the kernels to verify; closed here
+     */
+    public Verifier(Path root, Supplier<Kernels> kernels) {
+        this.root = root;
+        this.kernels = kernels;
+    }
+
+    /**
+     * Runs the cases whose names match a glob.
+     *
+     * @param mixed also all of a base's cases in one batch
+     * @param progress hears each verdict as it falls
+     * @return all verdicts
+     * @throws IOException when the folder is not of this format; what is wrong with one case is that case's failure
+     */
+    public List<Verdict> run(String glob, boolean mixed, Consumer<Verdict> progress) throws IOException {
+        List<Verdict> verdicts = new ArrayList<>();
+        Consumer<Verdict> tell = verdict -> {
+            verdicts.add(verdict);
+            progress.accept(verdict);
+        };
+        for (Map.Entry<String, List<ReferenceCase>> entry : cases(glob).entrySet()) {
+            Path base = root.resolve("bases").resolve(entry.getKey());
+            try (BaseUnderTest under = new BaseUnderTest(base)) {
+                for (ReferenceCase one : entry.getValue()) {
+                    under.verify(List.of(one), "alone", tell);
+                }
+                if (mixed) {
+                    under.verify(entry.getValue(), "mixed", tell);
+                }
+            } catch (IOException | IllegalArgumentException e) {
+                for (ReferenceCase one : entry.getValue()) {
+                    tell.accept(failed(one, "alone", e.getMessage()));
+                }
+            }
+        }
+        return verdicts;
+    }
+
+    private Map<String, List<ReferenceCase>> cases(String glob) throws IOException {
+        PathMatcher matcher = FileSystems.getDefault().getPathMatcher("glob:" + glob);
+        Path folder = root.resolve("cases");
+        if (!Files.isDirectory(folder)) {
+            throw new IOException(root + " has no folder cases");
+        }
+        Map<String, List<ReferenceCase>> byBase = new TreeMap<>();
+        try (Stream<Path> folders = Files.list(folder)) {
+            for (Path path : folders.filter(p -> matcher.matches(p.getFileName())).sorted().toList()) {
+                ReferenceCase one = ReferenceCase.read(path);
+                byBase.computeIfAbsent(one.base(), k -> new ArrayList<>()).add(one);
+            }
+        }
+        if (byBase.isEmpty()) {
+            throw new IOException(folder + " has no case that matches " + glob);
+        }
+        return byBase;
+    }
+
+    private static Verdict failed(ReferenceCase one, String mode, String why) {
+        return new Verdict(one.name(), mode, Double.NaN, one.absolute(), why);
+    }
+
+    /** The ids generated after each prompt, or why there are none. */
+    private record Greedy(int[][] ids, String failure) {}
+
+    /** A base with a device of its own for logits and an engine for greedy ids. */
+    private final class BaseUnderTest implements AutoCloseable {
+        private final Kernels device = kernels.get();
+        private final Checkpoint checkpoint;
+        private final BaseWeights weights;
+        private final Engine engine;
+        private final String name;
+
+        BaseUnderTest(Path folder) throws IOException {
+            name = folder.getFileName().toString();
+            checkpoint = Checkpoint.open(folder);
+            weights = new BaseWeights(device, checkpoint);
+            engine = Engine.open(EngineOptions.of(name, folder).withSteps(512, 512).withKv(64 << 20, BLOCK_SIZE).withQueueLimit(1 << 20),
+                    kernels.get());
+        }
+
+        void verify(List<ReferenceCase> cases, String mode, Consumer<Verdict> tell) throws IOException {
+            Map<ReferenceCase, LoadedAdapter> adapters = new LinkedHashMap<>();
+            try {
+                List<ReferenceCase> runnable = new ArrayList<>();
+                for (ReferenceCase one : cases) {
+                    try {
+                        adapters.put(one, load(one));
+                        runnable.add(one);
+                    } catch (IOException e) {
+                        tell.accept(failed(one, mode, e.getMessage()));
+                    }
+                }
+                if (runnable.isEmpty()) {
+                    return;
+                }
+                Map<ReferenceCase, List<float[]>> logits = logits(runnable, adapters);
+                Map<ReferenceCase, Greedy> greedy = greedy(runnable);
+                for (ReferenceCase one : runnable) {
+                    tell.accept(judge(one, mode, logits.get(one), greedy.get(one)));
+                }
+            } finally {
+                adapters.values().forEach(adapter -> {
+                    if (adapter != null) {
+                        adapter.close();
+                    }
+                });
+            }
+        }
+
+        private LoadedAdapter load(ReferenceCase one) throws IOException {
+            if (one.unsupported() != null) {
+                throw new IOException(one.unsupported());
+            }
+            return one.adapter() == null ? null : PeftFolder.open(adapterFolder(one)).load(one.name(), checkpoint.spec(), checkpoint.layout(), device);
+        }
+
+        private Path adapterFolder(ReferenceCase one) {
+            return root.resolve("adapters").resolve(one.adapter());
+        }
+
+        /** Logits of every position of every prompt, all computed in one step. */
+        private Map<ReferenceCase, List<float[]>> logits(List<ReferenceCase> cases, Map<ReferenceCase, LoadedAdapter> adapters) {
+            ArchitectureSpec spec = checkpoint.spec();
+            Batch batch = batch(cases);
+            int rows = batch.rows();
+            List<Segment> segments = new ArrayList<>();
+            int sequence = 0;
+            for (ReferenceCase one : cases) {
+                int first = batch.firstRow()[sequence];
+                sequence += one.prompts().length;
+                if (adapters.get(one) != null) {
+                    segments.add(new Segment(adapters.get(one).weights(), first, batch.firstRow()[sequence] - first));
+                }
+            }
+            int[] all = new int[rows];
+            Arrays.setAll(all, i -> i);
+            float[] out = new float[Math.multiplyExact(rows, spec.vocabulary())];
+            int blocks = Arrays.stream(batch.blocks()).mapToInt(b -> b.length).sum();
+            try (Decoder decoder = new Decoder(device, spec, weights, rows, rows, spec.context());
+                    KvCache cache = device.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), blocks, BLOCK_SIZE)) {
+                decoder.forward(batch, new AdapterPlan(segments), cache, all, rows, out);
+            }
+            Map<ReferenceCase, List<float[]>> logits = new LinkedHashMap<>();
+            int row = 0;
+            for (ReferenceCase one : cases) {
+                List<float[]> perPrompt = new ArrayList<>();
+                for (int[] prompt : one.prompts()) {
+                    perPrompt.add(Arrays.copyOfRange(out, row * spec.vocabulary(), (row + prompt.length) * spec.vocabulary()));
+                    row += prompt.length;
+                }
+                logits.put(one, perPrompt);
+            }
+            return logits;
+        }
+
+        private static Batch batch(List<ReferenceCase> cases) {
+            List<int[]> prompts = cases.stream().flatMap(one -> Arrays.stream(one.prompts())).toList();
+            int rows = prompts.stream().mapToInt(p -> p.length).sum();
+            int[] tokens = new int[rows];
+            int[] positions = new int[rows];
+            int[] firstRow = new int[prompts.size() + 1];
+            int[][] blocks = new int[prompts.size()][];
+            int row = 0;
+            int block = 0;
+            for (int i = 0; i < prompts.size(); i++) {
+                int[] prompt = prompts.get(i);
+                for (int p = 0; p < prompt.length; p++) {
+                    tokens[row + p] = prompt[p];
+                    positions[row + p] = p;
+                }
+                row += prompt.length;
+                firstRow[i + 1] = row;
+                blocks[i] = new int[(prompt.length + BLOCK_SIZE - 1) / BLOCK_SIZE];
+                for (int b = 0; b < blocks[i].length; b++) {
+                    blocks[i][b] = block++;
+                }
+            }
+            return new Batch(tokens, positions, firstRow, blocks);
+        }
+
+        /** Greedy ids of every prompt, all requested at once. */
+        private Map<ReferenceCase, Greedy> greedy(List<ReferenceCase> cases) {
+            Map<ReferenceCase, List<CompletableFuture<int[]>>> running = new LinkedHashMap<>();
+            for (ReferenceCase one : cases) {
+                List<AdapterWeight> adapter = one.adapterName().map(AdapterWeight::new).map(List::of).orElse(List.of());
+                if (one.adapter() != null && engine.adapters().find(one.adapter()).isEmpty()) {
+                    engine.adapters().register(one.adapter(), name, adapterFolder(one));
+                }
+                List<CompletableFuture<int[]>> outputs = new ArrayList<>();
+                for (int i = 0; i < one.prompts().length; i++) {
+                    Sampling sampling = Sampling.builder().temperature(0).maxTokens(one.greedy()[i].length).ignoreEos(true).build();
+                    CollectingSink sink = new CollectingSink();
+                    engine.generate(new GenerationRequest(one.name(), "verify", name, adapter, new Prompt.Tokens(one.prompts()[i]), sampling, 1),
+                            sink);
+                    outputs.add(sink.tokens());
+                }
+                running.put(one, outputs);
+            }
+            Map<ReferenceCase, Greedy> greedy = new LinkedHashMap<>();
+            running.forEach((one, outputs) -> {
+                try {
+                    greedy.put(one, new Greedy(outputs.stream().map(CompletableFuture::join).toArray(int[][]::new), null));
+                } catch (CompletionException e) {
+                    greedy.put(one, new Greedy(null, e.getCause().getMessage()));
+                }
+            });
+            return greedy;
+        }
+
+        @Override
+        public void close() {
+            engine.close();
+            weights.close();
+            checkpoint.close();
+            device.close();
+        }
+    }
+
+    private static Verdict judge(ReferenceCase one, String mode, List<float[]> logits, Greedy greedy) throws IOException {
+        List<float[]> expected = one.expected();
+        double worst = -1;
+        double error = 0;
+        double allowed = one.absolute();
+        for (int i = 0; i < expected.size(); i++) {
+            float[] want = expected.get(i);
+            float[] got = logits.get(i);
+            if (want.length != got.length) {
+                return failed(one, mode, "prompt " + i + " has " + got.length + " logits, expected " + want.length);
+            }
+            for (int j = 0; j < want.length; j++) {
+                double difference = Math.abs((double) want[j] - got[j]);
+                double tolerance = one.absolute() + one.relative() * Math.abs(want[j]);
+                if (!(difference / tolerance <= worst)) {
+                    worst = difference / tolerance;
+                    error = difference;
+                    allowed = tolerance;
+                }
+            }
+        }
+        String failure = null;
+        if (!(worst <= 1)) {
+            failure = "a logit is off by " + error + ", allowed " + allowed;
+        } else if (greedy.failure != null) {
+            failure = greedy.failure;
+        } else {
+            for (int i = 0; i < greedy.ids.length && failure == null; i++) {
+                if (!Arrays.equals(greedy.ids[i], one.greedy()[i])) {
+                    failure = "greedy ids of prompt " + i + " are " + Arrays.toString(greedy.ids[i]) + ", expected " + Arrays.toString(one.greedy()[i]);
+                }
+            }
+        }
+        return new Verdict(one.name(), mode, error, allowed, failure);
+    }
+
+    /** Gathers one request's token ids. */
+    private static final class CollectingSink implements dev.polyphon.runtime.TokenSink {
+        private final List<Integer> ids = new ArrayList<>();
+        private final CompletableFuture<int[]> done = new CompletableFuture<>();
+
+        CompletableFuture<int[]> tokens() {
+            return done;
+        }
+
+        @Override
+        public void started(int promptTokens) {}
+
+        @Override
+        public void token(dev.polyphon.runtime.TokenEvent event) {
+            ids.add(event.token());
+        }
+
+        @Override
+        public void finished(int choice, String text, dev.polyphon.runtime.FinishReason reason, int generatedTokens) {
+            done.complete(ids.stream().mapToInt(Integer::intValue).toArray());
+        }
+
+        @Override
+        public void failed(RuntimeFault fault) {
+            done.completeExceptionally(fault);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+package dev.polyphon.engine;
+
+import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
+
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.junit.AnalyzeClasses;
+import com.tngtech.archunit.junit.ArchTest;
+import com.tngtech.archunit.lang.ArchRule;
+
+/** Dependencies inside the engine point one way. */
+@AnalyzeClasses(packages = "dev.polyphon.engine", importOptions = ImportOption.DoNotIncludeTests.class)
+class ArchitectureTest {
+
+    @ArchTest
+    static final ArchRule LAYERS = layeredArchitecture().consideringOnlyDependenciesInLayers()
+            .layer("verify").definedBy("dev.polyphon.engine.verify..")
+            .layer("engine").definedBy("dev.polyphon.engine")
+            .layer("schedule").definedBy("dev.polyphon.engine.schedule..")
+            .layer("sample").definedBy("dev.polyphon.engine.sample..")
+            .layer("pool").definedBy("dev.polyphon.engine.pool..")
+            .layer("adapter").definedBy("dev.polyphon.engine.adapter..")
+            .layer("model").definedBy("dev.polyphon.engine.model..")
+            .layer("backend").definedBy("dev.polyphon.engine.backend")
+            .layer("text").definedBy("dev.polyphon.engine.text..")
+            .layer("weights").definedBy("dev.polyphon.engine.weights..")
+            .whereLayer("verify").mayNotBeAccessedByAnyLayer()
+            .whereLayer("engine").mayOnlyBeAccessedByLayers("verify")
+            .whereLayer("schedule").mayOnlyBeAccessedByLayers("engine")
+            .whereLayer("sample").mayOnlyBeAccessedByLayers("engine", "schedule")
+            .whereLayer("pool").mayOnlyBeAccessedByLayers("engine", "schedule")
+            .whereLayer("adapter").mayOnlyBeAccessedByLayers("pool", "engine", "verify")
+            .whereLayer("model").mayOnlyBeAccessedByLayers("adapter", "pool", "schedule", "engine", "verify")
+            .whereLayer("text").mayOnlyBeAccessedByLayers("schedule", "engine")
+            .whereLayer("weights").mayOnlyBeAccessedByLayers("backend", "model", "adapter", "text", "engine", "verify");
+}

@@ -1,0 +1,60 @@
+package dev.polyphon.engine;
+
+import dev.polyphon.runtime.FinishReason;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.TokenEvent;
+import dev.polyphon.runtime.TokenSink;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+
+/** A sink that keeps what it hears, for a single choice. */
+final class Collected implements TokenSink {
+    final List<Integer> tokens = new ArrayList<>();
+    final StringBuilder text = new StringBuilder();
+    final CountDownLatch started = new CountDownLatch(1);
+    final CompletableFuture<FinishReason> end = new CompletableFuture<>();
+    private final CountDownLatch enough;
+
+    Collected() {
+        this(Integer.MAX_VALUE);
+    }
+
+    /** @param tokens after how many {@link #awaitTokens} returns */
+    Collected(int tokens) {
+        enough = new CountDownLatch(Math.min(tokens, 1 << 20));
+    }
+
+    @Override
+    public void started(int promptTokens) {
+        started.countDown();
+    }
+
+    @Override
+    public void token(TokenEvent event) {
+        tokens.add(event.token());
+        text.append(event.text());
+        enough.countDown();
+    }
+
+    @Override
+    public void finished(int choice, String rest, FinishReason reason, int generatedTokens) {
+        text.append(rest);
+        end.complete(reason);
+    }
+
+    @Override
+    public void failed(RuntimeFault fault) {
+        end.completeExceptionally(fault);
+    }
+
+    void awaitTokens() throws InterruptedException {
+        enough.await();
+    }
+
+    List<Integer> join() {
+        end.join();
+        return tokens;
+    }
+}

@@ -1,0 +1,257 @@
+package dev.polyphon.engine;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.polyphon.engine.backend.reference.ReferenceKernels;
+import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.FinishReason;
+import dev.polyphon.runtime.Generation;
+import dev.polyphon.runtime.GenerationRequest;
+import dev.polyphon.runtime.Prompt;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.RuntimeFault.Kind;
+import dev.polyphon.runtime.Sampling;
+import dev.polyphon.runtime.TokenEvent;
+import dev.polyphon.runtime.TokenSink;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class EngineTest {
+    private static final Path BASE = Path.of("src/test/resources/golden/bases/llama");
+    private static final int CONTEXT = 512;
+
+    @TempDir
+    Path folder;
+
+    private Engine engine;
+
+    @BeforeEach
+    void open() throws IOException {
+        EngineOptions options = EngineOptions.of("tiny", BASE).withSteps(8, 32).withKv(4 << 20, 16).withQueueLimit(20);
+        engine = Engine.open(options, new ReferenceKernels());
+    }
+
+    @AfterEach
+    void close() {
+        engine.close();
+    }
+
+    private Generation generate(TokenSink sink, String adapter, int choices, Sampling sampling, int... prompt) {
+        return engine.generate(new GenerationRequest("r", "t", "tiny", adapter == null ? List.of() : List.of(new AdapterWeight(adapter)),
+                new Prompt.Tokens(prompt), sampling, choices), sink);
+    }
+
+    private List<Integer> greedy(String adapter, int... prompt) {
+        Collected sink = new Collected();
+        generate(sink, adapter, 1, Sampling.builder().temperature(0).maxTokens(8).ignoreEos(true).build(), prompt);
+        return sink.join();
+    }
+
+    private RuntimeFault fault(Collected sink) {
+        try {
+            sink.end.join();
+            throw new AssertionError("expected a fault");
+        } catch (CompletionException e) {
+            return (RuntimeFault) e.getCause();
+        }
+    }
+
+    @Test
+    void saysWhatIsWrongWithARequest() {
+        Sampling one = Sampling.greedy(1);
+        Collected empty = new Collected();
+        generate(empty, null, 1, one);
+        assertThat(fault(empty).kind()).isEqualTo(Kind.INVALID);
+
+        Collected outside = new Collected();
+        generate(outside, null, 1, one, 320);
+        assertThat(fault(outside)).hasMessageContaining("320").extracting(RuntimeFault::kind).isEqualTo(Kind.INVALID);
+
+        Collected tooLong = new Collected();
+        generate(tooLong, null, 1, Sampling.greedy(500), new int[13]);
+        assertThat(fault(tooLong)).hasMessageContaining("512").hasMessageContaining("513").extracting(RuntimeFault::kind)
+                .isEqualTo(Kind.CONTEXT_EXCEEDED);
+
+        Collected unknown = new Collected();
+        generate(unknown, "nobody", 1, one, 5);
+        assertThat(fault(unknown).kind()).isEqualTo(Kind.UNKNOWN_ADAPTER);
+
+        Collected text = new Collected();
+        engine.generate(new GenerationRequest("r", "t", "tiny", List.of(), new Prompt.Text("hello", true), one, 1), text);
+        assertThat(fault(text)).hasMessageContaining("no tokenizer");
+    }
+
+    @Test
+    void fillsTheContextToItsEnd() {
+        Collected sink = new Collected();
+        generate(sink, null, 1, Sampling.builder().temperature(0).ignoreEos(true).build(), new int[CONTEXT - 3]);
+        assertThat(sink.join()).hasSize(3);
+        assertThat(sink.end.join()).isEqualTo(FinishReason.LENGTH);
+    }
+
+    @Test
+    void refusesMoreThanTheQueueHoldsAndTakesNewOnesWhenItEmpties() {
+        List<Collected> running = new ArrayList<>();
+        List<Generation> generations = new ArrayList<>();
+        for (int i = 0; i < 20; i++) {
+            Collected sink = new Collected();
+            running.add(sink);
+            generations.add(generate(sink, null, 1, Sampling.builder().ignoreEos(true).build(), 3));
+        }
+        Collected refused = new Collected();
+        generate(refused, null, 1, Sampling.greedy(1), 3);
+        assertThat(fault(refused).kind()).isEqualTo(Kind.OVERLOADED);
+        assertThat(fault(refused).retryAfter()).isPresent();
+        generations.forEach(Generation::cancel);
+        running.forEach(Collected::join);
+        assertThat(greedy(null, 3)).hasSize(8);
+    }
+
+    @Test
+    void cancelEndsTheOutputAndFreesTheBlocks() throws Exception {
+        Collected sink = new Collected(5);
+        Generation generation = generate(sink, null, 1, Sampling.builder().ignoreEos(true).build(), 3, 4, 5);
+        sink.awaitTokens();
+        generation.cancel();
+        assertThat(sink.end.join()).isEqualTo(FinishReason.CANCELLED);
+        for (int i = 0; i < 1000 && engine.stats().kvBlocksUsed() > 0; i++) {
+            Thread.sleep(5);
+        }
+        assertThat(engine.stats().kvBlocksUsed()).isZero();
+    }
+
+    @Test
+    void aSinkThatThrowsEndsItsOwnRequestAlone() {
+        CompletableFuture<RuntimeFault> failed = new CompletableFuture<>();
+        Collected neighbour = new Collected();
+        generate(neighbour, null, 1, Sampling.builder().temperature(0).maxTokens(40).ignoreEos(true).build(), 9);
+        generate(new TokenSink() {
+            @Override
+            public void started(int promptTokens) {}
+
+            @Override
+            public void token(TokenEvent event) {
+                throw new IllegalStateException("broken sink");
+            }
+
+            @Override
+            public void finished(int choice, String text, FinishReason reason, int generatedTokens) {}
+
+            @Override
+            public void failed(RuntimeFault fault) {
+                failed.complete(fault);
+            }
+        }, null, 1, Sampling.greedy(5), 3);
+        assertThat(failed.join().kind()).isEqualTo(Kind.INTERNAL);
+        assertThat(neighbour.join()).hasSize(40);
+    }
+
+    @Test
+    void choicesAreSeededOneByOne() {
+        Map<Integer, List<Integer>> byChoice = new TreeMap<>();
+        CompletableFuture<Void> done = new CompletableFuture<>();
+        int[] open = {3};
+        generate(new TokenSink() {
+            @Override
+            public void started(int promptTokens) {
+                assertThat(promptTokens).isEqualTo(2);
+            }
+
+            @Override
+            public void token(TokenEvent event) {
+                byChoice.computeIfAbsent(event.choice(), c -> new ArrayList<>()).add(event.token());
+            }
+
+            @Override
+            public void finished(int choice, String text, FinishReason reason, int generatedTokens) {
+                if (--open[0] == 0) {
+                    done.complete(null);
+                }
+            }
+
+            @Override
+            public void failed(RuntimeFault fault) {
+                done.completeExceptionally(fault);
+            }
+        }, null, 3, Sampling.builder().seed(40).maxTokens(12).ignoreEos(true).build(), 3, 4);
+        done.join();
+        for (int i = 0; i < 3; i++) {
+            Collected alone = new Collected();
+            generate(alone, null, 1, Sampling.builder().seed(40 + i).maxTokens(12).ignoreEos(true).build(), 3, 4);
+            assertThat(alone.join()).isEqualTo(byChoice.get(i));
+        }
+        assertThat(byChoice.values()).doesNotHaveDuplicates();
+    }
+
+    @Test
+    void anAdapterCanBeReplacedWhileItsRequestsRun() throws Exception {
+        Path first = RandomAdapter.write(folder.resolve("first"), 1, 8, RandomAdapter.allModules());
+        Path second = RandomAdapter.write(folder.resolve("second"), 2, 4, RandomAdapter.allModules());
+        engine.adapters().load("a", "tiny", first, false).join();
+        Sampling sampling = Sampling.builder().temperature(0).maxTokens(200).ignoreEos(true).build();
+        Collected reference = new Collected();
+        generate(reference, "a", 1, sampling, 3, 4, 5);
+        List<Integer> expected = reference.join();
+
+        Collected during = new Collected(3);
+        generate(during, "a", 1, sampling, 3, 4, 5);
+        during.awaitTokens();
+        assertThatThrownBy(() -> engine.adapters().load("a", "tiny", second, false).join()).hasRootCauseInstanceOf(RuntimeFault.class);
+        engine.adapters().load("a", "tiny", second, true).join();
+        assertThat(greedy("a", 3, 4, 5)).isNotEqualTo(expected.subList(0, 8));
+        assertThat(during.join()).as("finished on the version it began with").isEqualTo(expected);
+
+        engine.adapters().unload("a");
+        assertThat(engine.adapters().list()).isEmpty();
+        for (int i = 0; i < 1000 && engine.stats().adaptersLoaded() > 0; i++) {
+            Thread.sleep(5);
+        }
+        assertThat(engine.stats().adapterBytes()).as("memory came back").isZero();
+    }
+
+    @Test
+    void unusedAdaptersGiveWayWhenTheirBudgetIsSpent() throws Exception {
+        EngineOptions small = EngineOptions.of("tiny", BASE).withAdapterBytes(50_000);
+        try (Engine tight = Engine.open(small, new ReferenceKernels())) {
+            for (int i = 0; i < 6; i++) {
+                Path path = RandomAdapter.write(folder.resolve("s" + i), i, 4, RandomAdapter.allModules());
+                tight.adapters().load("s" + i, "tiny", path, false).join();
+            }
+            assertThat(tight.stats().adapterBytes()).isLessThanOrEqualTo(50_000);
+            assertThat(tight.adapters().list()).hasSize(6).extracting(AdapterInfo::loaded).contains(true, false);
+        }
+    }
+
+    @Test
+    void drainsThenRefuses() throws Exception {
+        Collected sink = new Collected(2);
+        generate(sink, null, 1, Sampling.builder().temperature(0).maxTokens(100).ignoreEos(true).build(), 3);
+        sink.awaitTokens();
+        engine.drain(Duration.ofSeconds(30));
+        assertThat(sink.end).isCompletedWithValue(FinishReason.LENGTH);
+        Collected late = new Collected();
+        generate(late, null, 1, Sampling.greedy(1), 3);
+        assertThat(fault(late).kind()).isEqualTo(Kind.SHUTTING_DOWN);
+    }
+
+    @Test
+    void closingFailsWhatIsLeft() {
+        Collected sink = new Collected();
+        generate(sink, null, 1, Sampling.builder().ignoreEos(true).build(), 3);
+        engine.close();
+        assertThat(fault(sink).kind()).isEqualTo(Kind.SHUTTING_DOWN);
+    }
+}

@@ -1,0 +1,30 @@
+package dev.polyphon.engine.verify;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.reference.ReferenceKernels;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Supplier;
+import org.junit.jupiter.api.Test;
+
+/** The reference vectors, each case alone and in a batch with all others on its base. */
+class GoldenTest {
+    private static final Path ROOT = Path.of("src/test/resources/golden");
+    private static final String SUPPORTED = "{base-[!m]*,base-mistral,lora-llama*,lora-mistral,lora-qwen[23],lora-gemma*,lora-phi3,lora-bloom,"
+            + "lora-opt,lora-gpt*,rslora-*,rank-pattern-*,layers-to-transform-*,mix-*}";
+
+    @Test
+    void referenceKernelsReproduceTheVectors() throws IOException {
+        verify(ReferenceKernels::new);
+    }
+
+    private static void verify(Supplier<Kernels> kernels) throws IOException {
+        List<Verdict> verdicts = new Verifier(ROOT, kernels).run(SUPPORTED, true, verdict -> {});
+        assertThat(verdicts).filteredOn(v -> v.mode().equals("alone")).hasSize(37);
+        assertThat(verdicts).filteredOn(v -> v.mode().equals("mixed")).hasSize(37);
+        assertThat(verdicts).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
+    }
+}
