@@ -1,0 +1,16 @@
+package dev.polyphon.server.config;
+
+/**
+ * How the engine in this process is set up.
+ *
+ * @param threads computing threads; 0 for one per processor
+ * @param contextLength most tokens of a sequence; 0 for what the model was made for
+ * @param maxSequences most sequences in a step
+ * @param stepTokens most rows of a step, decode rows and prompt chunks together
+ * @param kvBytes size of the KV cache
+ * @param blockSize positions of a KV block
+ * @param queueLimit most sequences waiting and running, beyond which requests are refused
+ * @param adapterBytes bytes up to which unused adapters stay in memory
+ */
+public record EngineConfig(
+        int threads, int contextLength, int maxSequences, int stepTokens, long kvBytes, int blockSize, int queueLimit, long adapterBytes) {}

@@ -1,0 +1,120 @@
+package dev.polyphon.server.config;
+
+import dev.polyphon.server.http.HttpSettings;
+import dev.polyphon.server.observe.ObserveSettings;
+import dev.polyphon.server.openai.AdapterSettings;
+import dev.polyphon.server.openai.RequestLimits;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * All settings of a server.
+ *
+ * @param base name or path of the base model
+ * @param adapterFolder folder whose sub-folders are adapters; empty for none
+ * @param drainLimit how long requests under way may take at shutdown
+ * @param drainDelay how long the server, no longer ready, goes on accepting at shutdown, so that load balancers notice
+ * @param logLevel least level that is logged
+ */
+public record PolyphonConfig(
+        String base,
+        String adapterFolder,
+        HttpSettings http,
+        Duration drainDelay,
+        Duration drainLimit,
+        RequestLimits limits,
+        AdapterSettings adapters,
+        EngineConfig engine,
+        ObserveSettings observe,
+        String logLevel) {
+    private static final Duration HOUR = Duration.ofHours(1);
+    private static final Duration INSTANT = Duration.ofMillis(1);
+    private static final int MANY = 1 << 20;
+
+    public static PolyphonConfig defaults() {
+        return read(Sources.of(null, Map.of(), Map.of()));
+    }
+
+    /** Reads the configuration, or throws {@link ConfigException}. */
+    public static PolyphonConfig read(Sources sources) {
+        PolyphonConfig config = ask(sources);
+        sources.requireAllKnown();
+        return config;
+    }
+
+    /** The names of all keys. */
+    static Set<String> keys() {
+        Sources none = Sources.of(null, Map.of(), Map.of());
+        ask(none);
+        return none.keys();
+    }
+
+    private static PolyphonConfig ask(Sources sources) {
+        Section root = sources.root();
+        Section models = root.section("models");
+        Section server = root.section("server");
+        Section adapters = root.section("adapters");
+        Section log = root.section("log");
+        return new PolyphonConfig(
+                models.text("base", "smollm2-135m-instruct"),
+                adapters.text("folder", ""),
+                http(server),
+                server.duration("drainDelay", Duration.ZERO, Duration.ZERO, HOUR),
+                server.duration("drainLimit", Duration.ofSeconds(30), Duration.ZERO, HOUR),
+                limits(root.section("limits")),
+                new AdapterSettings(adapters.flag("loading", true), adapters.paths("roots")),
+                engine(root.section("engine")),
+                observe(root.section("metrics"), log),
+                log.oneOf("level", "info", List.of("trace", "debug", "info", "warn", "error", "off")));
+    }
+
+    private static HttpSettings http(Section server) {
+        long writeHigh = server.bytes("writeHigh", 128 << 10, 1 << 10, 1 << 30);
+        return new HttpSettings(
+                server.text("host", "127.0.0.1"),
+                server.integer("port", 8000, 0, 65_535),
+                server.integer("ioThreads", 0, 0, 256),
+                server.integer("backlog", 1024, 1, 65_535),
+                server.integer("maxConnections", 10_000, 1, MANY),
+                (int) server.bytes("maxRequestLine", 8 << 10, 64, 1 << 20),
+                (int) server.bytes("maxHeader", 32 << 10, 256, 1 << 20),
+                (int) server.bytes("maxBody", 4 << 20, 64, 1 << 30),
+                server.duration("headerTimeout", Duration.ofSeconds(10), INSTANT, HOUR),
+                server.duration("bodyTimeout", Duration.ofSeconds(60), INSTANT, HOUR),
+                server.duration("idleTimeout", Duration.ofSeconds(75), INSTANT, HOUR),
+                server.duration("writeTimeout", Duration.ofSeconds(30), INSTANT, HOUR),
+                (int) writeHigh,
+                (int) server.bytes("writeLow", 32 << 10, 0, writeHigh));
+    }
+
+    private static RequestLimits limits(Section limits) {
+        return new RequestLimits(
+                limits.integer("choices", 128, 1, MANY),
+                limits.integer("prompts", 256, 1, MANY),
+                limits.integer("sequences", 256, 1, MANY),
+                limits.integer("messages", 4096, 1, MANY),
+                limits.integer("stops", 16, 1, 1024),
+                limits.integer("stopLength", 256, 1, 65_536),
+                limits.integer("logprobs", 20, 0, 1024),
+                limits.integer("logitBias", 1024, 0, MANY));
+    }
+
+    private static EngineConfig engine(Section engine) {
+        int maxSequences = engine.integer("maxSequences", 64, 1, 65_536);
+        return new EngineConfig(
+                engine.integer("threads", 0, 0, 1024),
+                engine.integer("contextLength", 0, 0, 1 << 24),
+                maxSequences,
+                engine.integer("stepTokens", Math.max(128, maxSequences), maxSequences, 1 << 20),
+                engine.bytes("kvBytes", 1 << 30, 1 << 10, 1L << 50),
+                engine.integer("blockSize", 32, 1, 1024),
+                engine.integer("queueLimit", 512, 1, MANY),
+                engine.bytes("adapterBytes", 1 << 30, 0, 1L << 50));
+    }
+
+    private static ObserveSettings observe(Section metrics, Section log) {
+        return new ObserveSettings(metrics.integer("adapterLabels", 50, 0, 10_000), metrics.flag("jvm", true), log.flag("access", false));
+    }
+}

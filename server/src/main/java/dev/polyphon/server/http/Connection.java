@@ -1,0 +1,366 @@
+package dev.polyphon.server.http;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.socket.DuplexChannel;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
+import io.netty.handler.codec.http.DefaultHttpContent;
+import io.netty.handler.codec.http.DefaultHttpResponse;
+import io.netty.handler.codec.http.HttpContent;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpObject;
+import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.HttpVersion;
+import io.netty.handler.codec.http.LastHttpContent;
+import io.netty.handler.codec.http.TooLongHttpHeaderException;
+import io.netty.handler.codec.http.TooLongHttpLineException;
+import io.netty.util.ReferenceCountUtil;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One connection: reads a request, has it answered, then turns to the next. Requests that arrive meanwhile are held, so answers come in the
+ * order of the requests; reading goes on while an answer is under way, because that is how a client's leaving shows.
+ */
+final class Connection extends ChannelInboundHandlerAdapter {
+    private static final Logger LOG = LoggerFactory.getLogger(Connection.class);
+
+    /** Bytes of later requests that are held before reading stops. */
+    private static final int MAX_HELD = 128 << 10;
+
+    /** How long input is still taken and dropped behind an error, so that the client gets to read it instead of a reset. */
+    private static final Duration LINGER = Duration.ofSeconds(2);
+
+    private enum Phase {
+        /** Nothing of the next request has arrived. */
+        IDLE,
+        /** Some of its header has. */
+        HEADER,
+        BODY,
+        /** It is being answered. */
+        ANSWERING,
+        /** No further request is taken. */
+        CLOSING
+    }
+
+    private final HttpServer server;
+    private final HttpSettings settings;
+    private final ArrayDeque<HttpObject> held = new ArrayDeque<>();
+    private final ChannelFutureListener written = this::written;
+    private int heldBytes;
+    private boolean pumping;
+
+    private ChannelHandlerContext ctx;
+    private Deadlines deadlines;
+    private Phase phase = Phase.IDLE;
+    private RequestReader reader;
+    private Exchange exchange;
+    private HttpVersion version = HttpVersion.HTTP_1_1;
+    private int unsent;
+
+    Connection(HttpServer server) {
+        this.server = server;
+        this.settings = server.settings();
+    }
+
+    // Reading
+
+    @Override
+    public void handlerAdded(ChannelHandlerContext context) {
+        ctx = context;
+        deadlines = new Deadlines(context.executor(), this::tooSlow, this::stalled);
+        deadlines.read(settings.headerTimeout());
+    }
+
+    /** Bytes came in, before they are decoded: the only sign of a header that is never finished. */
+    void bytesArrived() {
+        if (phase == Phase.IDLE) {
+            phase = Phase.HEADER;
+            deadlines.read(settings.headerTimeout());
+        }
+    }
+
+    @Override
+    public void channelRead(ChannelHandlerContext context, Object message) {
+        held.add((HttpObject) message);
+        heldBytes += weight(message);
+        pump();
+        if (heldBytes > MAX_HELD) {
+            context.channel().config().setAutoRead(false);
+        }
+    }
+
+    /** Takes what has been read up to the end of a request; the rest waits until that is answered. */
+    private void pump() {
+        if (pumping) {
+            return;
+        }
+        pumping = true;
+        try {
+            while (phase != Phase.ANSWERING && !held.isEmpty()) {
+                HttpObject next = held.poll();
+                heldBytes -= weight(next);
+                try {
+                    if (phase != Phase.CLOSING) {
+                        take(next);
+                    }
+                } finally {
+                    ReferenceCountUtil.release(next);
+                }
+            }
+        } finally {
+            pumping = false;
+        }
+        if (heldBytes <= MAX_HELD) {
+            ctx.channel().config().setAutoRead(true);
+        }
+    }
+
+    private static int weight(Object message) {
+        return message instanceof HttpContent content ? content.content().readableBytes() : 1024;
+    }
+
+    private void take(HttpObject message) {
+        if (message.decoderResult().isFailure()) {
+            switch (message.decoderResult().cause()) {
+                case TooLongHttpLineException _ ->
+                    refuse(414, "The request line is too long: at most " + settings.maxRequestLine() + " bytes are allowed.");
+                case TooLongHttpHeaderException _ ->
+                    refuse(431, "The request header is too long: at most " + settings.maxHeader() + " bytes are allowed.");
+                case Throwable cause -> refuse(400, "This is not a valid HTTP request: " + cause.getMessage());
+            }
+            return;
+        }
+        if (message instanceof HttpRequest head) {
+            version = head.protocolVersion();
+            reader = new RequestReader(head, settings.maxBody(), System.nanoTime(), ctx.channel().remoteAddress());
+            RequestReader.Refusal refusal = reader.check();
+            if (refusal != null) {
+                refuse(refusal.status(), refusal.message());
+                return;
+            }
+            phase = Phase.BODY;
+            deadlines.read(settings.bodyTimeout());
+            if (HttpUtil.is100ContinueExpected(head)) {
+                write(new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.CONTINUE, Unpooled.EMPTY_BUFFER));
+            }
+        }
+        if (message instanceof HttpContent content && phase == Phase.BODY) {
+            if (!reader.add(content.content())) {
+                refuse(413, RequestReader.tooLarge(settings.maxBody(), null));
+            } else if (message instanceof LastHttpContent) {
+                dispatch();
+            }
+        }
+    }
+
+    private void dispatch() {
+        phase = Phase.ANSWERING;
+        deadlines.readDone();
+        Exchange current = new Exchange(this, ctx.channel().eventLoop(), reader.request(), reader.keepAlive());
+        exchange = current;
+        reader = null;
+        try {
+            server.handler().handle(current);
+        } catch (Throwable e) {
+            failed(current, e);
+        }
+    }
+
+    /** Answers for a handler that failed. */
+    void failed(Exchange failing, Throwable cause) {
+        LOG.error("{} failed", failing.request().line(), cause);
+        if (failing.waiting()) {
+            failing.respond(server.errors().error(500, "The server failed to handle this request."));
+        } else {
+            failing.cut();
+        }
+    }
+
+    /** Answers a request that could not be read, and closes: where the next one would begin is not known. */
+    private void refuse(int status, String message) {
+        phase = Phase.CLOSING;
+        reader = null;
+        send(server.errors().error(status, message), false).addListener(_ -> linger());
+    }
+
+    private void linger() {
+        if (ctx.channel() instanceof DuplexChannel duplex && duplex.isActive()) {
+            duplex.shutdownOutput();
+            ctx.channel().config().setAutoRead(true);
+            deadlines.read(LINGER);
+        } else {
+            ctx.close();
+        }
+    }
+
+    // Answering: called by the exchange
+
+    boolean writable() {
+        return ctx.channel().isWritable();
+    }
+
+    ByteBuf buffer() {
+        return ctx.alloc().buffer();
+    }
+
+    void respond(Response response, boolean keepAlive) {
+        send(response, keepAlive);
+    }
+
+    void begin(int status, String contentType, Map<String, String> headers, boolean keepAlive) {
+        var head = new DefaultHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status));
+        fill(head, contentType, headers, keepAlive && version.isKeepAliveDefault());
+        if (version.isKeepAliveDefault()) {
+            HttpUtil.setTransferEncodingChunked(head, true);
+        }
+        ctx.write(head);
+    }
+
+    void write(ByteBuf piece) {
+        write(new DefaultHttpContent(piece));
+    }
+
+    void end() {
+        write(LastHttpContent.EMPTY_LAST_CONTENT);
+    }
+
+    /** The answer is complete: on to the next request. */
+    void ended(Exchange done, boolean keepAlive) {
+        exchange = null;
+        done.report(server.observer());
+        // An answer without a length to a client of HTTP/1.0 ends with the connection; asking for it to be kept changes nothing then.
+        if (!keepAlive || server.draining() || !version.isKeepAliveDefault()) {
+            phase = Phase.CLOSING;
+            closeWhenSent();
+            return;
+        }
+        phase = Phase.IDLE;
+        deadlines.read(settings.idleTimeout());
+        pump();
+    }
+
+    private ChannelFuture send(Response response, boolean keepAlive) {
+        var whole = new DefaultFullHttpResponse(
+                HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(response.status()), Unpooled.wrappedBuffer(response.body()));
+        fill(whole, response.contentType(), response.headers(), keepAlive);
+        whole.headers().setInt(HttpHeaderNames.CONTENT_LENGTH, response.body().length);
+        return write(whole);
+    }
+
+    private void fill(HttpResponse response, String contentType, Map<String, String> headers, boolean keepAlive) {
+        var fields = response.headers();
+        fields.set(HttpHeaderNames.DATE, server.date());
+        fields.set(HttpHeaderNames.CONTENT_TYPE, contentType);
+        headers.forEach(fields::set);
+        if (!keepAlive || server.draining() || !version.isKeepAliveDefault()) {
+            fields.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+        }
+    }
+
+    private ChannelFuture write(HttpObject message) {
+        if (unsent++ == 0) {
+            deadlines.write(settings.writeTimeout());
+        }
+        return ctx.writeAndFlush(message).addListener(written);
+    }
+
+    private void written(ChannelFuture future) {
+        if (!future.isSuccess()) {
+            ctx.close();
+        } else if (--unsent == 0) {
+            deadlines.writeDone();
+        } else {
+            deadlines.write(settings.writeTimeout());
+        }
+    }
+
+    @Override
+    public void channelWritabilityChanged(ChannelHandlerContext context) {
+        if (exchange != null && writable()) {
+            exchange.becameWritable();
+        }
+    }
+
+    // Ends
+
+    private void closeWhenSent() {
+        ctx.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
+    }
+
+    /** The client did not finish a request in time, or sent none. */
+    private void tooSlow() {
+        switch (phase) {
+            case HEADER -> {
+                server.observer().slowSender();
+                refuse(408, "The request's header did not arrive within " + settings.headerTimeout().toMillis() + " ms.");
+            }
+            case BODY -> {
+                server.observer().slowSender();
+                refuse(408, "The request's body did not arrive within " + settings.bodyTimeout().toMillis() + " ms.");
+            }
+            case IDLE, CLOSING -> ctx.close();
+            case ANSWERING -> {}
+        }
+    }
+
+    void cut() {
+        ctx.close();
+    }
+
+    private void stalled() {
+        server.observer().slowReader();
+        LOG.debug("{} took nothing for {} ms: disconnected", ctx.channel().remoteAddress(), settings.writeTimeout().toMillis());
+        ctx.close();
+    }
+
+    /** Says that there is no room for this connection, and closes it. */
+    void turnAway() {
+        refuse(503, "Too many connections: this server takes at most " + settings.maxConnections() + " at once.");
+    }
+
+    /** Closes now if nothing is under way; otherwise the answer under way is the last. */
+    void drain() {
+        if (phase == Phase.IDLE) {
+            phase = Phase.CLOSING;
+            closeWhenSent();
+        }
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext context) {
+        phase = Phase.CLOSING;
+        deadlines.cancel();
+        held.forEach(ReferenceCountUtil::release);
+        held.clear();
+        Exchange cut = exchange;
+        exchange = null;
+        if (cut != null) {
+            cut.abort();
+            cut.report(server.observer());
+        }
+        context.fireChannelInactive();
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+        if (cause instanceof IOException) {
+            LOG.debug("{}: {}", context.channel().remoteAddress(), cause.getMessage());
+        } else {
+            LOG.warn("connection to {} failed", context.channel().remoteAddress(), cause);
+        }
+        context.close();
+    }
+}

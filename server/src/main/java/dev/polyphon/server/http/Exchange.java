@@ -1,0 +1,179 @@
+package dev.polyphon.server.http;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.EventLoop;
+import java.util.Map;
+import java.util.concurrent.RejectedExecutionException;
+
+/**
+ * One request and its answer: either {@link #respond}, or {@link #begin}, any number of {@link #write} and {@link #end}. When the client
+ * leaves before the end, what is still sent is dropped, and {@link #onAbort} is run.
+ *
+ * <p>{@link #respond} and {@link #execute} may be called from any thread, everything else on the connection's event loop only.
+ */
+public final class Exchange {
+    private enum State {
+        WAITING,
+        STREAMING,
+        ENDED,
+        ABORTED
+    }
+
+    private static final Runnable NOTHING = () -> {};
+
+    private final Connection connection;
+    private final EventLoop loop;
+    private final Request request;
+    private final boolean keepAlive;
+    private String route = "";
+    private State state = State.WAITING;
+    private Runnable onAbort = NOTHING;
+    private Runnable onWritable = NOTHING;
+    private int status;
+    private long bytes;
+
+    Exchange(Connection connection, EventLoop loop, Request request, boolean keepAlive) {
+        this.connection = connection;
+        this.loop = loop;
+        this.request = request;
+        this.keepAlive = keepAlive;
+    }
+
+    public Request request() {
+        return request;
+    }
+
+    /** Runs a task on this connection's event loop; at a time when that has ended, never. */
+    public void execute(Runnable task) {
+        try {
+            loop.execute(task);
+        } catch (RejectedExecutionException e) {
+            // The loops have been shut down: the connection is closed and its exchange was aborted.
+        }
+    }
+
+    /** Runs a task that waits or computes on a thread of its own. What it throws becomes a 500. */
+    public void offload(Runnable task) {
+        Thread.ofVirtual().name("request").start(() -> {
+            try {
+                task.run();
+            } catch (Throwable e) {
+                execute(() -> connection.failed(this, e));
+            }
+        });
+    }
+
+    /** Runs when the client leaves before the answer's end: at once if it has left already, never after the end. */
+    public void onAbort(Runnable action) {
+        if (state == State.ABORTED) {
+            action.run();
+        } else {
+            onAbort = action;
+        }
+    }
+
+    /** Runs whenever {@link #writable()} turns true again. */
+    public void onWritable(Runnable action) {
+        onWritable = action;
+    }
+
+    /** Whether the client keeps up: while it does not, whatever is written waits in memory. */
+    public boolean writable() {
+        return connection.writable();
+    }
+
+    public void respond(Response response) {
+        if (!loop.inEventLoop()) {
+            execute(() -> respond(response));
+            return;
+        }
+        switch (state) {
+            case WAITING -> {
+                status = response.status();
+                bytes = response.body().length;
+                state = State.ENDED;
+                connection.respond(response, keepAlive);
+                connection.ended(this, keepAlive);
+            }
+            case ABORTED -> {}
+            case STREAMING, ENDED -> throw new IllegalStateException("this request has been answered");
+        }
+    }
+
+    /** Starts an answer of unknown length. */
+    public void begin(int newStatus, String contentType, Map<String, String> headers) {
+        switch (state) {
+            case WAITING -> {
+                status = newStatus;
+                state = State.STREAMING;
+                connection.begin(newStatus, contentType, headers, keepAlive);
+            }
+            case ABORTED -> {}
+            case STREAMING, ENDED -> throw new IllegalStateException("this request has been answered");
+        }
+    }
+
+    /** A buffer to fill and give to {@link #write}. */
+    public ByteBuf buffer() {
+        return connection.buffer();
+    }
+
+    /** Sends a piece of the body. The buffer is released here, whatever happens. */
+    public void write(ByteBuf piece) {
+        if (state == State.STREAMING && piece.isReadable()) {
+            bytes += piece.readableBytes();
+            connection.write(piece);
+            return;
+        }
+        piece.release();
+        if (state == State.WAITING || state == State.ENDED) {
+            throw new IllegalStateException("no answer is under way");
+        }
+    }
+
+    /** Ends an answer that {@link #begin} started. */
+    public void end() {
+        switch (state) {
+            case STREAMING -> {
+                state = State.ENDED;
+                connection.end();
+                connection.ended(this, keepAlive);
+            }
+            case ABORTED -> {}
+            case WAITING, ENDED -> throw new IllegalStateException("no answer is under way");
+        }
+    }
+
+    /** Gives an answer up that cannot be completed: the connection is closed, which tells the client that it is not whole. */
+    public void cut() {
+        if (state == State.WAITING || state == State.STREAMING) {
+            connection.cut();
+        }
+    }
+
+    /** Whether an answer can still be given. */
+    boolean waiting() {
+        return state == State.WAITING;
+    }
+
+    void route(String pattern) {
+        route = pattern;
+    }
+
+    void becameWritable() {
+        if (state == State.WAITING || state == State.STREAMING) {
+            onWritable.run();
+        }
+    }
+
+    void abort() {
+        if (state == State.WAITING || state == State.STREAMING) {
+            state = State.ABORTED;
+            onAbort.run();
+        }
+    }
+
+    void report(HttpObserver observer) {
+        observer.answered(request, route, status, bytes, System.nanoTime() - request.received(), state == State.ENDED);
+    }
+}

@@ -1,0 +1,29 @@
+package dev.polyphon.server.http;
+
+/** Hears what happens on the connections, for metrics and the access log. Called on event loops: must not block. */
+public interface HttpObserver {
+    HttpObserver NONE = new HttpObserver() {};
+
+    default void connectionOpened() {}
+
+    default void connectionClosed() {}
+
+    /** A connection over the limit was turned away. */
+    default void connectionRefused() {}
+
+    /** A client read so slowly that it was disconnected. */
+    default void slowReader() {}
+
+    /** A client took too long to send a request. */
+    default void slowSender() {}
+
+    /**
+     * A request got its answer, or its client left before.
+     *
+     * @param route the route's pattern; empty when there is none for the path
+     * @param status as sent; 0 when the client left before there was one
+     * @param bytes of the body sent
+     * @param whole whether the answer was sent to its end
+     */
+    default void answered(Request request, String route, int status, long bytes, long nanos, boolean whole) {}
+}

@@ -1,0 +1,36 @@
+package dev.polyphon.server.http;
+
+import java.time.Duration;
+
+/**
+ * Where to listen and what a client may ask of a connection.
+ *
+ * @param port 0 for one that the system chooses
+ * @param ioThreads event loops; 0 for one per two cores, at least one
+ * @param backlog connections the system may hold before they are accepted
+ * @param maxConnections open at once; those beyond are answered 503 and closed
+ * @param maxRequestLine bytes of method, target and version
+ * @param maxHeader bytes of all header fields together
+ * @param maxBody bytes of a request's body
+ * @param headerTimeout from the first byte of a request to the end of its header, and from connecting to the first byte
+ * @param bodyTimeout from the end of the header to the end of the body
+ * @param idleTimeout between an answer and the next request
+ * @param writeTimeout how long a client may take nothing of what is being sent to it
+ * @param writeHigh bytes waiting to be sent above which nothing is added
+ * @param writeLow bytes waiting to be sent below which sending goes on
+ */
+public record HttpSettings(
+        String host,
+        int port,
+        int ioThreads,
+        int backlog,
+        int maxConnections,
+        int maxRequestLine,
+        int maxHeader,
+        int maxBody,
+        Duration headerTimeout,
+        Duration bodyTimeout,
+        Duration idleTimeout,
+        Duration writeTimeout,
+        int writeHigh,
+        int writeLow) {}

@@ -1,0 +1,31 @@
+package dev.polyphon.server.http;
+
+import io.netty.handler.codec.http.HttpHeaders;
+import java.net.SocketAddress;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A request that was read to its end.
+ *
+ * @param method in upper case; a HEAD request is handled as GET and its body left out
+ * @param path percent-decoded, without the query
+ * @param query parameters of the query, percent-decoded
+ * @param headers names are found in any case
+ * @param body empty when there is none; owned by the request
+ * @param remote the client's address
+ * @param received {@link System#nanoTime()} when the header had been read
+ */
+public record Request(
+        String method, String path, Map<String, List<String>> query, HttpHeaders headers, byte[] body, SocketAddress remote, long received) {
+
+    /** Method and path on one line, for logs: whatever could start another line is replaced. */
+    public String line() {
+        return (method + " " + path).replaceAll("\\p{Cntrl}|[\u2028\u2029]", "?");
+    }
+
+    /** The header's first value, or null. */
+    public String header(String name) {
+        return headers.get(name);
+    }
+}

@@ -1,0 +1,105 @@
+package dev.polyphon.server.http;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.HttpVersion;
+import io.netty.handler.codec.http.QueryStringDecoder;
+import java.net.SocketAddress;
+import java.util.Arrays;
+
+/** Collects one request: checks its header, then takes its body up to the limit. */
+final class RequestReader {
+    /** Why a request is not read on. */
+    record Refusal(int status, String message) {}
+
+    private static final byte[] EMPTY = {};
+
+    /** Memory taken on the mere announcement of a body; more only when it comes. */
+    private static final int FIRST_PIECE = 16 << 10;
+
+    private final HttpRequest head;
+    private final int maxBody;
+    private final long received;
+    private final SocketAddress remote;
+    private QueryStringDecoder target;
+    private byte[] body = EMPTY;
+    private int length;
+
+    RequestReader(HttpRequest head, int maxBody, long received, SocketAddress remote) {
+        this.head = head;
+        this.maxBody = maxBody;
+        this.received = received;
+        this.remote = remote;
+    }
+
+    /** What is wrong with the header, or null. */
+    Refusal check() {
+        HttpVersion version = head.protocolVersion();
+        if (version.majorVersion() != 1 || version.minorVersion() > 1) {
+            return new Refusal(505, "HTTP version " + version + " is not supported: use HTTP/1.1.");
+        }
+        if (version.minorVersion() == 1 && head.headers().getAll(HttpHeaderNames.HOST).size() != 1) {
+            return new Refusal(400, "An HTTP/1.1 request must have exactly one Host header (RFC 9112, section 3.2).");
+        }
+        String expect = head.headers().get(HttpHeaderNames.EXPECT);
+        if (expect != null && !HttpUtil.is100ContinueExpected(head) && version.minorVersion() == 1) {
+            return new Refusal(417, "The only expectation supported is 100-continue, found '" + expect + "'.");
+        }
+        String coding = head.headers().get(HttpHeaderNames.CONTENT_ENCODING, "identity");
+        if (!coding.equalsIgnoreCase("identity")) {
+            return new Refusal(415, "Content-Encoding '" + coding + "' is not supported: send the body as it is.");
+        }
+        long announced = HttpUtil.getContentLength(head, 0L);
+        if (announced > maxBody) {
+            return new Refusal(413, tooLarge(maxBody, announced));
+        }
+        try {
+            target = new QueryStringDecoder(origin(head.uri()));
+            target.path();
+            target.parameters();
+        } catch (IllegalArgumentException e) {
+            return new Refusal(400, "The request target is not valid: " + e.getMessage());
+        }
+        body = announced > 0 ? new byte[(int) Math.min(announced, FIRST_PIECE)] : EMPTY;
+        return null;
+    }
+
+    static String tooLarge(int maxBody, Long announced) {
+        return "The request body is too large: at most " + maxBody + " bytes are allowed" + (announced == null ? "." : ", found " + announced + ".");
+    }
+
+    /** Takes a piece of the body, or gives false when that would exceed the limit. */
+    boolean add(ByteBuf piece) {
+        int size = piece.readableBytes();
+        if (size > maxBody - length) {
+            return false;
+        }
+        if (body.length < length + size) {
+            body = Arrays.copyOf(body, (int) Math.min(maxBody, Math.max(length + size, 2L * length)));
+        }
+        piece.readBytes(body, length, size);
+        length += size;
+        return true;
+    }
+
+    boolean keepAlive() {
+        return HttpUtil.isKeepAlive(head);
+    }
+
+    Request request() {
+        byte[] whole = length == body.length ? body : Arrays.copyOf(body, length);
+        return new Request(head.method().name(), target.path(), target.parameters(), head.headers(), whole, remote, received);
+    }
+
+    /** The path and query of a target in absolute form, which every server must accept (RFC 9112, section 3.2.2). */
+    private static String origin(String target) {
+        int scheme = target.indexOf("://");
+        if (target.startsWith("/") || scheme < 0) {
+            return target;
+        }
+        int slash = target.indexOf('/', scheme + 3);
+        return slash < 0 ? "/" : target.substring(slash);
+    }
+}

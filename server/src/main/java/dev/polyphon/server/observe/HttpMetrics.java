@@ -1,0 +1,74 @@
+package dev.polyphon.server.observe;
+
+import dev.polyphon.server.http.HttpObserver;
+import dev.polyphon.server.http.Request;
+import io.prometheus.metrics.core.metrics.Counter;
+import io.prometheus.metrics.core.metrics.Gauge;
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import java.util.Locale;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Connections and answers; writes the access log when that is wanted. */
+final class HttpMetrics implements HttpObserver {
+    private static final Logger ACCESS = LoggerFactory.getLogger("access");
+
+    private final boolean accessLog;
+    private final Gauge open;
+    private final Counter refused;
+    private final Counter slow;
+    private final Counter answers;
+
+    HttpMetrics(PrometheusRegistry registry, boolean accessLog) {
+        this.accessLog = accessLog;
+        open = Gauge.builder().name("polyphon_http_connections").help("Connections open.").register(registry);
+        refused = Counter.builder()
+                .name("polyphon_http_connections_refused_total")
+                .help("Connections turned away because there were too many.")
+                .register(registry);
+        slow = Counter.builder()
+                .name("polyphon_http_slow_clients_total")
+                .help("Clients disconnected because they were too slow to send a request (sender) or to take an answer (reader).")
+                .labelNames("kind")
+                .register(registry);
+        answers = Counter.builder()
+                .name("polyphon_http_answers_total")
+                .help("Answers by route and status; status 0 when the client left before there was one.")
+                .labelNames("route", "status")
+                .register(registry);
+    }
+
+    @Override
+    public void connectionOpened() {
+        open.inc();
+    }
+
+    @Override
+    public void connectionClosed() {
+        open.dec();
+    }
+
+    @Override
+    public void connectionRefused() {
+        refused.inc();
+    }
+
+    @Override
+    public void slowReader() {
+        slow.labelValues("reader").inc();
+    }
+
+    @Override
+    public void slowSender() {
+        slow.labelValues("sender").inc();
+    }
+
+    @Override
+    public void answered(Request request, String route, int status, long bytes, long nanos, boolean whole) {
+        answers.labelValues(route, Integer.toString(status)).inc();
+        if (accessLog) {
+            ACCESS.info("{} \"{}\" {} {} B {} ms{}", request.remote(), request.line(), status, bytes, String.format(Locale.ROOT, "%.1f", nanos / 1e6),
+                    whole ? "" : " cut");
+        }
+    }
+}

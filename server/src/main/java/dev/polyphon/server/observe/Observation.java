@@ -1,0 +1,85 @@
+package dev.polyphon.server.observe;
+
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.server.http.Exchange;
+import dev.polyphon.server.http.HttpObserver;
+import dev.polyphon.server.http.Response;
+import dev.polyphon.server.http.Router;
+import dev.polyphon.server.openai.ApiObserver;
+import io.prometheus.metrics.config.EscapingScheme;
+import io.prometheus.metrics.expositionformats.ExpositionFormats;
+import io.prometheus.metrics.instrumentation.jvm.JvmMetrics;
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BooleanSupplier;
+import java.util.zip.GZIPOutputStream;
+
+/** All that is measured, and the routes that show it: {@code /metrics}, {@code /health}, {@code /version}. */
+public final class Observation {
+    private final PrometheusRegistry registry = new PrometheusRegistry();
+    private final ExpositionFormats formats = ExpositionFormats.init();
+    private final HttpMetrics http;
+    private final RequestMetrics requests;
+
+    public Observation(ObserveSettings settings, Runtime runtime) {
+        var adapters = new AdapterLabels(settings.adapterLabels());
+        http = new HttpMetrics(registry, settings.accessLog());
+        requests = new RequestMetrics(registry, adapters);
+        runtime.observe(new RuntimeMetrics(registry, runtime));
+        if (settings.jvm()) {
+            JvmMetrics.builder().register(registry);
+        }
+    }
+
+    public HttpObserver http() {
+        return http;
+    }
+
+    public ApiObserver requests() {
+        return requests;
+    }
+
+    /**
+     * Adds the routes.
+     *
+     * @param ready whether requests should be sent here
+     */
+    public void addTo(Router router, BooleanSupplier ready) {
+        router.get("/metrics", exchange -> exchange.offload(() -> metrics(exchange)))
+                .get("/health/live", exchange -> exchange.respond(status(200, "live")))
+                .get("/version", exchange -> exchange.respond(json(200, "{\"version\":\"" + Version.TEXT + "\"}")));
+        for (String path : List.of("/health", "/health/ready", "/ping")) {
+            router.get(path, exchange -> exchange.respond(ready.getAsBoolean() ? status(200, "ready") : status(503, "not ready")));
+        }
+    }
+
+    private static Response status(int code, String word) {
+        return json(code, "{\"status\":\"" + word + "\"}").with("Cache-Control", "no-store");
+    }
+
+    private static Response json(int code, String body) {
+        return Response.json(code, body.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** In the format that the scraper prefers: native histograms are in the protobuf one only. */
+    private void metrics(Exchange exchange) {
+        String accept = exchange.request().header("Accept");
+        String codings = exchange.request().header("Accept-Encoding");
+        boolean gzip = codings != null && codings.contains("gzip");
+        var writer = formats.findWriter(accept);
+        var body = new ByteArrayOutputStream(64 << 10);
+        try (OutputStream out = gzip ? new GZIPOutputStream(body) : body) {
+            writer.write(out, registry.scrape(), EscapingScheme.fromAcceptHeader(accept));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        exchange.respond(new Response(
+                200, writer.getContentType(), body.toByteArray(), gzip ? Map.of("Content-Encoding", "gzip") : Map.of()));
+    }
+}

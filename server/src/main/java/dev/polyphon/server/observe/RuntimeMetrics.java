@@ -1,0 +1,106 @@
+package dev.polyphon.server.observe;
+
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.runtime.RuntimeObserver;
+import dev.polyphon.runtime.RuntimeStats;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
+import io.prometheus.metrics.core.metrics.Counter;
+import io.prometheus.metrics.core.metrics.GaugeWithCallback;
+import io.prometheus.metrics.core.metrics.Histogram;
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.prometheus.metrics.model.snapshots.Unit;
+import java.time.Duration;
+import java.util.function.ToDoubleFunction;
+
+/** The runtime's steps, queue, cache and adapter loads. Heard on the runtime's threads: nothing here locks or waits. */
+final class RuntimeMetrics implements RuntimeObserver {
+    private final Histogram step;
+    private final Histogram sequences;
+    private final Histogram distinctAdapters;
+    private final CounterDataPoint decodeRows;
+    private final CounterDataPoint prefillRows;
+    private final Histogram queue;
+    private final Counter preemptions;
+    private final Histogram loadTime;
+    private final Counter loads;
+
+    RuntimeMetrics(PrometheusRegistry registry, Runtime runtime) {
+        step = seconds(registry, "polyphon_step_duration_seconds", "Time of a step: one forward pass of the whole batch.");
+        sequences = counts(registry, "polyphon_step_sequences", "Sequences in a step.");
+        distinctAdapters = counts(registry, "polyphon_step_adapters", "Distinct adapters in a step, the bare base not counted.");
+        Counter rows = Counter.builder()
+                .name("polyphon_step_rows_total")
+                .help("Rows computed, by whether they continue a sequence (decode) or read a prompt (prefill).")
+                .labelNames("kind")
+                .register(registry);
+        decodeRows = rows.labelValues("decode");
+        prefillRows = rows.labelValues("prefill");
+        queue = seconds(registry, "polyphon_queue_duration_seconds", "Time a request waited for its place in the batch.");
+        preemptions = Counter.builder()
+                .name("polyphon_preemptions_total")
+                .help("Sequences put back into the queue for want of KV blocks.")
+                .register(registry);
+        loadTime = seconds(registry, "polyphon_adapter_load_duration_seconds", "Time to load an adapter.");
+        loads = Counter.builder()
+                .name("polyphon_adapter_loads_total")
+                .help("Adapter loads by outcome: ok or failed.")
+                .labelNames("outcome")
+                .register(registry);
+        gauge(registry, runtime, "polyphon_sequences_running", "Sequences in the batch.", RuntimeStats::running);
+        gauge(registry, runtime, "polyphon_sequences_waiting", "Sequences in the queue.", RuntimeStats::waiting);
+        gauge(registry, runtime, "polyphon_kv_blocks", "Blocks of the KV cache.", RuntimeStats::kvBlocks);
+        gauge(registry, runtime, "polyphon_kv_blocks_used", "Blocks of the KV cache in use.", RuntimeStats::kvBlocksUsed);
+        gauge(registry, runtime, "polyphon_adapters_loaded", "Adapters whose weights are in memory.", RuntimeStats::adaptersLoaded);
+        gauge(registry, runtime, "polyphon_adapters_loaded_bytes", "Memory that those weights take.", RuntimeStats::adapterBytes);
+        GaugeWithCallback.builder()
+                .name("polyphon_adapters_registered")
+                .help("Adapters that requests may name.")
+                .callback(gauge -> gauge.call(runtime.adapters().list().size()))
+                .register(registry);
+    }
+
+    private static void gauge(PrometheusRegistry registry, Runtime runtime, String name, String help, ToDoubleFunction<RuntimeStats> value) {
+        GaugeWithCallback.builder()
+                .name(name)
+                .help(help)
+                .callback(gauge -> gauge.call(value.applyAsDouble(runtime.stats())))
+                .register(registry);
+    }
+
+    private static Histogram seconds(PrometheusRegistry registry, String name, String help) {
+        return Histogram.builder().name(name).help(help).unit(Unit.SECONDS).classicUpperBounds(Buckets.SECONDS).register(registry);
+    }
+
+    private static Histogram counts(PrometheusRegistry registry, String name, String help) {
+        return Histogram.builder().name(name).help(help).classicUpperBounds(Buckets.COUNTS).register(registry);
+    }
+
+    private static double in(Duration duration) {
+        return duration.toNanos() / 1e9;
+    }
+
+    @Override
+    public void step(Step done) {
+        step.observe(in(done.duration()));
+        sequences.observe(done.sequences());
+        distinctAdapters.observe(done.adapters());
+        decodeRows.inc(done.decodeRows());
+        prefillRows.inc(done.prefillRows());
+    }
+
+    @Override
+    public void adapterLoad(String adapter, Duration time, boolean success) {
+        loadTime.observe(in(time));
+        loads.labelValues(success ? "ok" : "failed").inc();
+    }
+
+    @Override
+    public void admitted(Duration queued) {
+        queue.observe(in(queued));
+    }
+
+    @Override
+    public void preempted() {
+        preemptions.inc();
+    }
+}

@@ -1,0 +1,2 @@
+/** What operators look at: metrics in Prometheus' formats, health, version, access log. */
+package dev.polyphon.server.observe;

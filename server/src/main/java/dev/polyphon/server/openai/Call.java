@@ -1,0 +1,217 @@
+package dev.polyphon.server.openai;
+
+import dev.polyphon.runtime.Generation;
+import dev.polyphon.runtime.GenerationRequest;
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.server.http.Exchange;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A request for tokens under way. What the runtime says is queued on its threads and handled on the connection's event loop, all that has come
+ * since the last time at once. While the client does not keep up it stays in the queue, which a request's token limit bounds; the generation
+ * itself goes on, so a slow client holds no room in the batch. When the client leaves, the generations are cancelled.
+ */
+final class Call {
+    private static final Logger LOG = LoggerFactory.getLogger(Call.class);
+
+    /** Who asks, as long as requests carry no identity. */
+    private static final String TENANT = "default";
+
+    /** Events written before looking again whether the client keeps up. */
+    private static final int BATCH = 256;
+
+    private final Exchange exchange;
+    private final Runtime runtime;
+    private final ApiObserver observer;
+    private final Queue<Event> events = new ConcurrentLinkedQueue<>();
+    private final AtomicBoolean awake = new AtomicBoolean();
+    private final AtomicBoolean firstSeen = new AtomicBoolean();
+    private final List<Generation> generations = new ArrayList<>();
+    private boolean cancelled;
+
+    private volatile Generate request;
+
+    // On the event loop only.
+    private Reply reply;
+    private boolean over;
+    private int unfinished;
+    private int promptTokens;
+    private int generatedTokens;
+
+    /** Called on the event loop. */
+    Call(Exchange exchange, Runtime runtime, ApiObserver observer) {
+        this.exchange = exchange;
+        this.runtime = runtime;
+        this.observer = observer;
+        exchange.onAbort(this::abandoned);
+        exchange.onWritable(this::drain);
+    }
+
+    /** Starts the generations; on any thread, once. */
+    void start(Generate generate) {
+        request = generate;
+        var target = generate.target();
+        int candidates = generate.candidates();
+        for (int i = 0; i < generate.prompts().size(); i++) {
+            String id = generate.format().id() + (generate.prompts().size() > 1 ? "-" + i : "");
+            var sink = new PromptSink(this, i * candidates, candidates);
+            add(runtime.generate(
+                    new GenerationRequest(
+                            id, TENANT, target.base().name(), target.adapters(), generate.prompts().get(i), generate.sampling(), candidates),
+                    sink));
+        }
+    }
+
+    /** Ends a call that could not be started. */
+    void reject(ApiError error) {
+        cancel();
+        exchange.execute(() -> {
+            if (!over) {
+                over(outcome(error));
+                exchange.respond(error.response());
+            }
+        });
+    }
+
+    private void add(Generation generation) {
+        synchronized (generations) {
+            if (!cancelled) {
+                generations.add(generation);
+                return;
+            }
+        }
+        generation.cancel();
+    }
+
+    private void cancel() {
+        List<Generation> all;
+        synchronized (generations) {
+            cancelled = true;
+            all = List.copyOf(generations);
+        }
+        all.forEach(Generation::cancel);
+    }
+
+    // On the runtime's threads
+
+    boolean streams() {
+        return request.stream();
+    }
+
+    void firstToken(long time) {
+        if (firstSeen.compareAndSet(false, true)) {
+            offer(new Event.First(time), true);
+        }
+    }
+
+    /** Queues an event. The event loop is woken when it should be handled soon and is not on its way already. */
+    void offer(Event event, boolean wake) {
+        events.add(event);
+        if (wake && awake.compareAndSet(false, true)) {
+            exchange.execute(this::drain);
+        }
+    }
+
+    // On the event loop
+
+    private void drain() {
+        awake.set(false);
+        if (over) {
+            events.clear();
+            return;
+        }
+        try {
+            if (reply == null) {
+                reply = request.stream() ? new StreamReply(exchange, request.format(), request.includeUsage()) : new WholeReply(exchange, request);
+                unfinished = request.prompts().size() * request.candidates();
+            }
+            boolean more = true;
+            while (more && !over && exchange.writable()) {
+                more = handleSome();
+                if (!over) {
+                    reply.flush();
+                }
+            }
+        } catch (RuntimeException e) {
+            LOG.error("request {} failed while its answer was written", request.format().id(), e);
+            cancel();
+            over(ApiObserver.Outcome.FAILED);
+            exchange.cut();
+        }
+    }
+
+    /** False when the queue is empty. */
+    private boolean handleSome() {
+        for (int i = 0; i < BATCH && !over; i++) {
+            Event event = events.poll();
+            if (event == null) {
+                return false;
+            }
+            handle(event);
+        }
+        return true;
+    }
+
+    private void handle(Event event) {
+        switch (event) {
+            case Event.Started started -> promptTokens += started.promptTokens();
+            case Event.First first -> observer.firstToken(model(), adapter(), first.time() - exchange.request().received());
+            case Event.Token token -> reply.token(token.choice(), token.event());
+            case Event.Finished finished -> {
+                generatedTokens += finished.tokens();
+                observer.choice(model(), adapter(), finished.tokens(), finished.nanos());
+                reply.finished(finished.choice(), finished.text(), finished.reason());
+                if (--unfinished == 0) {
+                    over(ApiObserver.Outcome.OK);
+                    reply.done(new Usage(promptTokens, generatedTokens));
+                }
+            }
+            case Event.Failed failed -> fail(failed.fault());
+        }
+    }
+
+    private void fail(RuntimeFault fault) {
+        if (fault.kind() == RuntimeFault.Kind.INTERNAL) {
+            LOG.error("request {} failed", request.format().id(), fault);
+        }
+        cancel();
+        ApiError error = ApiError.of(fault);
+        over(outcome(error));
+        reply.failed(error);
+    }
+
+    private void abandoned() {
+        cancel();
+        if (!over) {
+            over(ApiObserver.Outcome.CANCELLED);
+        }
+    }
+
+    private void over(ApiObserver.Outcome outcome) {
+        over = true;
+        events.clear();
+        observer.ended(model(), adapter(), outcome, System.nanoTime() - exchange.request().received(), new Usage(promptTokens, generatedTokens));
+    }
+
+    private static ApiObserver.Outcome outcome(ApiError error) {
+        return switch (error.status()) {
+            case 429, 503 -> ApiObserver.Outcome.OVERLOADED;
+            default -> error.status() < 500 ? ApiObserver.Outcome.REJECTED : ApiObserver.Outcome.FAILED;
+        };
+    }
+
+    private String model() {
+        return request == null ? "" : request.target().base().name();
+    }
+
+    private String adapter() {
+        return request == null || request.target().adapter() == null ? "" : request.target().adapter();
+    }
+}

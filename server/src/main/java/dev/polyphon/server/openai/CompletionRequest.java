@@ -1,0 +1,88 @@
+package dev.polyphon.server.openai;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.polyphon.runtime.ModelInfo;
+import dev.polyphon.runtime.Prompt;
+import java.util.List;
+
+/** Reads {@code POST /v1/completions}. */
+final class CompletionRequest {
+    /** OpenAI's, for completions. */
+    private static final int DEFAULT_MAX_TOKENS = 16;
+
+    private CompletionRequest() {}
+
+    static Generate read(Fields fields, Target target, RequestLimits limits) {
+        Unsupported.refuseInCompletion(fields);
+        int maxTokens = fields.integer("max_tokens", DEFAULT_MAX_TOKENS, 1, Integer.MAX_VALUE);
+        int choices = fields.integer("n", 1, 1, limits.choices());
+        int candidates = fields.integer("best_of", choices, 1, limits.choices());
+        boolean stream = Generate.stream(fields);
+        if (candidates < choices) {
+            throw ApiException.invalid("best_of", "invalid_value", "Invalid 'best_of': it must not be below 'n', but got " + candidates + " and " + choices + ".");
+        }
+        if (stream && candidates > choices) {
+            throw ApiException.invalid("best_of", "invalid_value", "Invalid 'best_of': the best of several continuations is known at the end only, so it must "
+                    + "equal 'n' when 'stream' is enabled, but got " + candidates + " and " + choices + ".");
+        }
+        int logprobs = fields.integer("logprobs", -1, 0, limits.logprobs());
+        List<Prompt> prompts = prompts(fields, target.base(), limits);
+        Generate.checkSequences(prompts.size(), candidates, limits);
+        var sampling = SamplingFields.read(fields, limits, target.base(), maxTokens)
+                .logprobs(candidates > choices ? Math.max(0, logprobs) : logprobs)
+                .build();
+        var format = new CompletionFormat(target.requested(), echoes(fields, prompts, logprobs), choices, logprobs >= 0);
+        return new Generate(target, prompts, sampling, candidates, choices, stream, Generate.includeUsage(fields, stream), format);
+    }
+
+    /** The prompts' texts when they are to be repeated; empty when not. */
+    private static List<String> echoes(Fields fields, List<Prompt> prompts, int logprobs) {
+        if (!fields.flag("echo", false)) {
+            return List.of();
+        }
+        if (logprobs >= 0) {
+            throw ApiException.invalid("echo", "unsupported_value", "'echo' together with 'logprobs' is not supported: the prompt's log probabilities are not computed.");
+        }
+        return prompts.stream()
+                .map(prompt -> switch (prompt) {
+                    case Prompt.Text text -> text.text();
+                    case Prompt.Tokens _, Prompt.Chat _ ->
+                        throw ApiException.invalid("echo", "unsupported_value", "'echo' is supported for prompts given as text only, not for token ids.");
+                })
+                .toList();
+    }
+
+    private static List<Prompt> prompts(Fields fields, ModelInfo model, RequestLimits limits) {
+        JsonNode value = fields.get("prompt").orElseThrow(() -> Fields.missing("prompt"));
+        boolean special = fields.flag("add_special_tokens", true);
+        if (value.isTextual()) {
+            return List.of(new Prompt.Text(value.textValue(), special));
+        }
+        if (!value.isArray()) {
+            throw Fields.wrongType("prompt", "a string, an array of strings, an array of token ids or an array of such arrays", value);
+        }
+        if (value.isEmpty()) {
+            throw ApiException.invalid("prompt", "empty_array", "Invalid 'prompt': empty array. Expected an array with at least one element.");
+        }
+        if (value.get(0).isNumber()) {
+            return List.of(tokens("prompt", value, model));
+        }
+        return Fields.list("prompt", value, limits.prompts(), (path, element) ->
+                element.isArray() ? tokens(path, element, model) : new Prompt.Text(promptText(path, element), special));
+    }
+
+    private static String promptText(String path, JsonNode element) {
+        if (!element.isTextual()) {
+            throw Fields.wrongType(path, "a string or an array of token ids", element);
+        }
+        return element.textValue();
+    }
+
+    private static Prompt tokens(String path, JsonNode array, ModelInfo model) {
+        if (array.isEmpty()) {
+            throw ApiException.invalid(path, "empty_array", "Invalid '" + path + "': empty array. Expected at least one token id.");
+        }
+        var ids = Fields.list(path, array, Integer.MAX_VALUE, (at, id) -> SamplingFields.tokenId(at, id, model));
+        return new Prompt.Tokens(ids.stream().mapToInt(Integer::intValue).toArray());
+    }
+}

@@ -1,0 +1,19 @@
+package dev.polyphon.server.openai;
+
+import dev.polyphon.runtime.FinishReason;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.TokenEvent;
+
+/** What a runtime says about one of a call's generations, on its way to the event loop. Choices are counted over all generations. */
+sealed interface Event {
+    record Started(int promptTokens) implements Event {}
+
+    /** The call's first token came, at that {@link System#nanoTime()}. */
+    record First(long time) implements Event {}
+
+    record Token(int choice, TokenEvent event) implements Event {}
+
+    record Finished(int choice, String text, FinishReason reason, int tokens, long nanos) implements Event {}
+
+    record Failed(RuntimeFault fault) implements Event {}
+}

@@ -1,0 +1,54 @@
+package dev.polyphon.server.openai;
+
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.server.http.Exchange;
+import dev.polyphon.server.http.Handler;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** {@code POST /v1/completions} or {@code POST /v1/chat/completions}. */
+final class GenerateEndpoint implements Handler {
+    private static final Logger LOG = LoggerFactory.getLogger(GenerateEndpoint.class);
+
+    /** Bodies above this are parsed on a thread of their own: event loops must not be kept from other connections. */
+    private static final int INLINE = 32 << 10;
+
+    private final Runtime runtime;
+    private final RequestLimits limits;
+    private final Generate.Reader reader;
+    private final ApiObserver observer;
+    private final Targets targets;
+
+    GenerateEndpoint(Runtime runtime, RequestLimits limits, Generate.Reader reader, ApiObserver observer) {
+        this.runtime = runtime;
+        this.limits = limits;
+        this.reader = reader;
+        this.observer = observer;
+        this.targets = new Targets(runtime);
+    }
+
+    @Override
+    public void handle(Exchange exchange) {
+        var call = new Call(exchange, runtime, observer);
+        if (exchange.request().body().length <= INLINE) {
+            run(exchange, call);
+        } else {
+            exchange.offload(() -> run(exchange, call));
+        }
+    }
+
+    private void run(Exchange exchange, Call call) {
+        try {
+            Fields fields = new Fields(Json.object(exchange.request()));
+            call.start(reader.read(fields, targets.find(fields, exchange.request()), limits));
+        } catch (ApiException e) {
+            call.reject(e.error());
+        } catch (RuntimeFault e) {
+            call.reject(ApiError.of(e));
+        } catch (RuntimeException e) {
+            LOG.error("{} failed", exchange.request().line(), e);
+            call.reject(ApiError.transport(500, "The server failed to handle this request."));
+        }
+    }
+}

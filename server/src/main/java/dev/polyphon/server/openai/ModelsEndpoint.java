@@ -1,0 +1,76 @@
+package dev.polyphon.server.openai;
+
+import com.fasterxml.jackson.core.JsonGenerator;
+import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.ModelInfo;
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.server.http.Exchange;
+import dev.polyphon.server.http.Response;
+import java.io.IOException;
+import java.time.Instant;
+
+/** {@code GET /v1/models} and {@code GET /v1/models/{id}}: bases first, then adapters, each with its base as {@code parent}. */
+final class ModelsEndpoint {
+    static final String ONE = "/v1/models/";
+
+    private final Runtime runtime;
+
+    ModelsEndpoint(Runtime runtime) {
+        this.runtime = runtime;
+    }
+
+    /** Runs apart from the event loop: adapters may be many. */
+    void list(Exchange exchange) {
+        exchange.offload(() -> exchange.respond(list()));
+    }
+
+    private Response list() {
+        return Response.json(200, Json.bytes(json -> {
+            json.writeStartObject();
+            json.writeStringField("object", "list");
+            json.writeArrayFieldStart("data");
+            for (ModelInfo model : runtime.models()) {
+                write(json, model);
+            }
+            for (AdapterInfo adapter : runtime.adapters().list()) {
+                write(json, adapter);
+            }
+            json.writeEndArray();
+            json.writeEndObject();
+        }));
+    }
+
+    void one(Exchange exchange) {
+        String id = exchange.request().path().substring(ONE.length());
+        var model = runtime.model(id);
+        var adapter = runtime.adapters().find(id);
+        if (model.isPresent()) {
+            exchange.respond(Response.json(200, Json.bytes(json -> write(json, model.get()))));
+        } else if (adapter.isPresent()) {
+            exchange.respond(Response.json(200, Json.bytes(json -> write(json, adapter.get()))));
+        } else {
+            exchange.respond(Targets.noSuch("model", id, "model", "model_not_found").error().response());
+        }
+    }
+
+    private void write(JsonGenerator json, ModelInfo model) throws IOException {
+        card(json, model.name(), model.loaded(), model.name(), null, model.contextLength());
+    }
+
+    private void write(JsonGenerator json, AdapterInfo adapter) throws IOException {
+        int context = runtime.model(adapter.base()).map(ModelInfo::contextLength).orElse(0);
+        card(json, adapter.name(), adapter.registered(), adapter.source().toString(), adapter.base(), context);
+    }
+
+    private static void card(JsonGenerator json, String id, Instant created, String root, String parent, int context) throws IOException {
+        json.writeStartObject();
+        json.writeStringField("id", id);
+        json.writeStringField("object", "model");
+        json.writeNumberField("created", created.getEpochSecond());
+        json.writeStringField("owned_by", "polyphon");
+        json.writeStringField("root", root);
+        json.writeStringField("parent", parent);
+        json.writeNumberField("max_model_len", context);
+        json.writeEndObject();
+    }
+}

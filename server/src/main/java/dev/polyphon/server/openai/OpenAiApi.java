@@ -1,0 +1,20 @@
+package dev.polyphon.server.openai;
+
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.server.http.Router;
+
+/** The routes of the OpenAI API over a runtime. */
+public final class OpenAiApi {
+    private OpenAiApi() {}
+
+    public static void addTo(Router router, Runtime runtime, RequestLimits limits, AdapterSettings adapters, ApiObserver observer) {
+        var models = new ModelsEndpoint(runtime);
+        var loading = new AdaptersEndpoint(runtime, adapters);
+        router.post("/v1/completions", new GenerateEndpoint(runtime, limits, CompletionRequest::read, observer))
+                .post("/v1/chat/completions", new GenerateEndpoint(runtime, limits, ChatRequest::read, observer))
+                .get("/v1/models", models::list)
+                .get(ModelsEndpoint.ONE + "*", models::one)
+                .post("/v1/load_lora_adapter", loading::load)
+                .post("/v1/unload_lora_adapter", loading::unload);
+    }
+}

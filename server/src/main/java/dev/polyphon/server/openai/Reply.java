@@ -1,0 +1,20 @@
+package dev.polyphon.server.openai;
+
+import dev.polyphon.runtime.FinishReason;
+import dev.polyphon.runtime.TokenEvent;
+
+/** How a request is answered. Called on its event loop; what is written may be kept until {@link #flush}. */
+interface Reply {
+    void token(int choice, TokenEvent event);
+
+    void finished(int choice, String text, FinishReason reason);
+
+    /** All choices have finished. */
+    void done(Usage usage);
+
+    /** The request failed; nothing follows. */
+    void failed(ApiError error);
+
+    /** Sends what has been written; false when the client does not keep up, and more is better kept back. */
+    boolean flush();
+}

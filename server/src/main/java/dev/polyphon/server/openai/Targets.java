@@ -1,0 +1,69 @@
+package dev.polyphon.server.openai;
+
+import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.ModelInfo;
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.server.http.Request;
+
+/**
+ * Finds base and adapter. {@code model} names a base or an adapter; beside a base, the field {@code adapter_id} or the header
+ * {@code X-Adapter} may name the adapter.
+ */
+final class Targets {
+    private final Runtime runtime;
+
+    Targets(Runtime runtime) {
+        this.runtime = runtime;
+    }
+
+    Target find(Fields fields, Request request) {
+        String model = fields.text("model");
+        if (model == null || model.isEmpty()) {
+            throw ApiException.invalid("model", "missing_required_parameter", "you must provide a model parameter");
+        }
+        Choice choice = chosen(fields.text("adapter_id"), request.header("X-Adapter"));
+        var base = runtime.model(model);
+        if (base.isPresent()) {
+            return choice == null ? new Target(model, base.get(), null) : withAdapter(base.get(), choice);
+        }
+        AdapterInfo adapter = runtime.adapters().find(model).orElseThrow(() -> noSuch("model", model, "model", "model_not_found"));
+        if (choice != null && !choice.adapter.equals(model)) {
+            throw contradiction("'model' names the adapter '" + model + "', but " + choice.where + " names '" + choice.adapter + "'.");
+        }
+        ModelInfo of = runtime.model(adapter.base()).orElseThrow(() -> noSuch("model", adapter.base(), "model", "model_not_found"));
+        return new Target(model, of, model);
+    }
+
+    /** An adapter's name and where the request has it. */
+    private record Choice(String adapter, String where) {}
+
+    private static Choice chosen(String field, String header) {
+        boolean inField = field != null && !field.isEmpty();
+        boolean inHeader = header != null && !header.isEmpty();
+        if (inField && inHeader && !field.equals(header)) {
+            throw contradiction("'adapter_id' names '" + field + "', but the header 'X-Adapter' names '" + header + "'.");
+        }
+        if (inField) {
+            return new Choice(field, "'adapter_id'");
+        }
+        return inHeader ? new Choice(header, "the header 'X-Adapter'") : null;
+    }
+
+    private Target withAdapter(ModelInfo base, Choice choice) {
+        AdapterInfo adapter =
+                runtime.adapters().find(choice.adapter).orElseThrow(() -> noSuch("adapter_id", choice.adapter, "adapter", "adapter_not_found"));
+        if (!adapter.base().equals(base.name())) {
+            throw contradiction("The adapter '" + choice.adapter + "' belongs to the model '" + adapter.base() + "', not to '" + base.name() + "'.");
+        }
+        return new Target(base.name(), base, choice.adapter);
+    }
+
+    static ApiException noSuch(String param, String name, String what, String code) {
+        return new ApiException(new ApiError(404, "The " + what + " `" + name + "` does not exist or you do not have access to it.",
+                ApiError.INVALID, param, code, null));
+    }
+
+    private static ApiException contradiction(String message) {
+        return ApiException.invalid("adapter_id", "invalid_value", message);
+    }
+}

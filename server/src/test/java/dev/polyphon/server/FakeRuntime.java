@@ -1,0 +1,167 @@
+package dev.polyphon.server;
+
+import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.FinishReason;
+import dev.polyphon.runtime.Generation;
+import dev.polyphon.runtime.GenerationRequest;
+import dev.polyphon.runtime.ModelInfo;
+import dev.polyphon.runtime.Prompt;
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.RuntimeObserver;
+import dev.polyphon.runtime.RuntimeStats;
+import dev.polyphon.runtime.TokenEvent;
+import dev.polyphon.runtime.TokenLogprobs;
+import dev.polyphon.runtime.TokenSink;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+
+/**
+ * A runtime that computes nothing. It answers a prompt with the words of {@code adapter:prompt}, one a token, on a step thread of its own; or
+ * hands each generation to the test, which then plays the runtime.
+ */
+public final class FakeRuntime implements Runtime {
+    public static final String BASE = "org/base-135m";
+    public static final int VOCABULARY = 1000;
+    public static final int CONTEXT = 512;
+
+    /** A generation in the hands of a test. */
+    public record Held(GenerationRequest request, TokenSink sink, CompletableFuture<Void> cancelled) {
+        public void token(int choice, int id, String text) {
+            sink.token(new TokenEvent(choice, id, text, null));
+        }
+
+        public boolean isCancelled() {
+            return cancelled.isDone();
+        }
+    }
+
+    public final List<GenerationRequest> requests = new CopyOnWriteArrayList<>();
+    public final BlockingQueue<Held> held = new LinkedBlockingQueue<>();
+    public final FakeCatalog catalog = new FakeCatalog(BASE);
+    public final AtomicInteger running = new AtomicInteger();
+    public final AtomicBoolean closed = new AtomicBoolean();
+    /** Whether generations are handed to the test. */
+    public volatile boolean manual;
+    /** Thrown at requests instead of an answer. */
+    public volatile RuntimeFault fault;
+
+    private final List<RuntimeObserver> observers = new CopyOnWriteArrayList<>();
+    private final ExecutorService steps = Executors.newSingleThreadExecutor(task -> new Thread(task, "fake-steps"));
+    private final ModelInfo model = new ModelInfo(BASE, "llama", CONTEXT, VOCABULARY, Instant.ofEpochSecond(1_700_000_000));
+
+    @Override
+    public List<ModelInfo> models() {
+        return List.of(model);
+    }
+
+    @Override
+    public Generation generate(GenerationRequest request, TokenSink sink) {
+        requests.add(request);
+        RuntimeFault wrong = fault;
+        if (wrong != null) {
+            sink.failed(wrong);
+            return () -> {};
+        }
+        running.incrementAndGet();
+        var cancelled = new CompletableFuture<Void>();
+        cancelled.thenRun(running::decrementAndGet);
+        if (manual) {
+            held.add(new Held(request, sink, cancelled));
+        } else {
+            steps.execute(() -> {
+                answer(request, sink);
+                running.decrementAndGet();
+            });
+            return () -> {};
+        }
+        return () -> cancelled.complete(null);
+    }
+
+    private static void answer(GenerationRequest request, TokenSink sink) {
+        String text = (request.adapters().isEmpty() ? "base" : request.adapters().getFirst().name()) + ":" + text(request.prompt());
+        List<String> words = words(text);
+        int limit = request.sampling().maxTokens() < 0 ? Integer.MAX_VALUE : request.sampling().maxTokens();
+        int count = Math.min(limit, words.size());
+        sink.started(promptTokens(request.prompt()));
+        for (int i = 0; i < count; i++) {
+            for (int choice = 0; choice < request.choices(); choice++) {
+                sink.token(event(choice, words.get(i), request.sampling().logprobs()));
+            }
+        }
+        for (int choice = 0; choice < request.choices(); choice++) {
+            sink.finished(choice, "", count < words.size() ? FinishReason.LENGTH : FinishReason.STOP, count);
+        }
+    }
+
+    /** Choices differ in their log probabilities only: later ones are likelier. */
+    private static TokenEvent event(int choice, String word, int logprobs) {
+        TokenLogprobs detail = null;
+        if (logprobs >= 0) {
+            var chosen = new TokenLogprobs.Entry(7, word.getBytes(StandardCharsets.UTF_8), -2f / (choice + 1));
+            var top = new ArrayList<TokenLogprobs.Entry>();
+            for (int i = 0; i < logprobs; i++) {
+                top.add(i == 0 ? chosen : new TokenLogprobs.Entry(7 + i, ("alt" + i).getBytes(StandardCharsets.UTF_8), -3f - i));
+            }
+            detail = new TokenLogprobs(chosen, top);
+        }
+        return new TokenEvent(choice, 7, word, detail);
+    }
+
+    public static String text(Prompt prompt) {
+        return switch (prompt) {
+            case Prompt.Text text -> text.text();
+            case Prompt.Tokens tokens -> "<" + tokens.ids().length + " tokens>";
+            case Prompt.Chat chat -> String.valueOf(chat.messages().getLast().get("content"));
+        };
+    }
+
+    private static int promptTokens(Prompt prompt) {
+        return prompt instanceof Prompt.Tokens tokens ? tokens.ids().length : words(text(prompt)).size();
+    }
+
+    /** Words with the space before them. */
+    private static List<String> words(String text) {
+        return List.of(text.split("(?= )"));
+    }
+
+    public void tell(Consumer<RuntimeObserver> event) {
+        observers.forEach(event);
+    }
+
+    @Override
+    public AdapterCatalog adapters() {
+        return catalog;
+    }
+
+    @Override
+    public RuntimeStats stats() {
+        return new RuntimeStats(running.get(), 3, 100, 42, catalog.list().size(), 4096);
+    }
+
+    @Override
+    public void observe(RuntimeObserver observer) {
+        observers.add(observer);
+    }
+
+    @Override
+    public void drain(Duration limit) {}
+
+    @Override
+    public void close() {
+        closed.set(true);
+        steps.shutdownNow();
+    }
+}

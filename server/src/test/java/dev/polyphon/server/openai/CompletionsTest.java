@@ -1,0 +1,119 @@
+package dev.polyphon.server.openai;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.polyphon.runtime.Prompt;
+import dev.polyphon.server.FakeRuntime;
+import dev.polyphon.server.TestServer;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+class CompletionsTest {
+    private static TestServer server;
+
+    @BeforeAll
+    static void start() {
+        server = new TestServer();
+    }
+
+    @AfterAll
+    static void stop() {
+        server.close();
+    }
+
+    private static TestServer.Answer complete(String fields) {
+        return server.post("/v1/completions", "{\"model\":\"" + FakeRuntime.BASE + "\"," + fields + "}");
+    }
+
+    @Test
+    void answersWholly() {
+        var answer = complete("\"prompt\":\"to be or\"");
+        assertThat(answer.status()).isEqualTo(200);
+        assertThat(answer.header("Content-Type")).isEqualTo("application/json");
+        var json = answer.json();
+        assertThat(json.path("object").asText()).isEqualTo("text_completion");
+        assertThat(json.path("id").asText()).startsWith("cmpl-").isEqualTo(answer.header("X-Request-Id"));
+        assertThat(json.path("model").asText()).isEqualTo(FakeRuntime.BASE);
+        assertThat(json.path("created").asLong()).isGreaterThan(1_700_000_000);
+        assertThat(json.path("choices").toString())
+                .isEqualTo("[{\"index\":0,\"text\":\"base:to be or\",\"logprobs\":null,\"finish_reason\":\"stop\"}]");
+        assertThat(json.path("usage").toString()).isEqualTo("{\"prompt_tokens\":3,\"completion_tokens\":3,\"total_tokens\":6}");
+    }
+
+    @Test
+    void streams() {
+        var answer = complete("\"prompt\":\"to be or\",\"stream\":true,\"max_tokens\":2");
+        assertThat(answer.status()).isEqualTo(200);
+        assertThat(answer.header("Content-Type")).startsWith("text/event-stream");
+        assertThat(answer.events()).last().isEqualTo("[DONE]");
+        var chunks = answer.chunks();
+        assertThat(chunks).extracting(chunk -> chunk.at("/choices/0/text").asText()).containsExactly("base:to", " be", "");
+        assertThat(chunks).extracting(chunk -> chunk.at("/choices/0/finish_reason").asText()).containsExactly("null", "null", "length");
+        assertThat(chunks).allSatisfy(chunk -> assertThat(chunk.path("object").asText()).isEqualTo("text_completion"));
+        assertThat(chunks).allSatisfy(chunk -> assertThat(chunk.has("usage")).isFalse());
+        assertThat(chunks).extracting(chunk -> chunk.path("id").asText()).containsOnly(answer.header("X-Request-Id"));
+    }
+
+    @Test
+    void streamsUsageWhenAsked() {
+        var chunks = complete("\"prompt\":\"to be or\",\"stream\":true,\"n\":2,\"stream_options\":{\"include_usage\":true}").chunks();
+        var last = chunks.getLast();
+        assertThat(last.path("choices").isEmpty()).isTrue();
+        assertThat(last.path("usage").toString()).isEqualTo("{\"prompt_tokens\":3,\"completion_tokens\":6,\"total_tokens\":9}");
+        assertThat(chunks.subList(0, chunks.size() - 1)).allSatisfy(chunk -> assertThat(chunk.path("usage").isNull()).isTrue());
+    }
+
+    @Test
+    void answersSeveralPromptsInOrder() {
+        var json = complete("\"prompt\":[\"one\",\"two\",[1,2,3]],\"n\":2").json();
+        assertThat(json.path("choices")).extracting(choice -> choice.path("text").asText())
+                .containsExactly("base:one", "base:one", "base:two", "base:two", "base:<3 tokens>", "base:<3 tokens>");
+        assertThat(json.path("choices")).extracting(choice -> choice.path("index").asInt()).containsExactly(0, 1, 2, 3, 4, 5);
+        assertThat(json.at("/usage/prompt_tokens").asInt()).isEqualTo(1 + 1 + 3);
+    }
+
+    @Test
+    void takesTokenIds() {
+        complete("\"prompt\":[5,6,7]");
+        var prompt = server.runtime.requests.getLast().prompt();
+        assertThat(prompt).isInstanceOf(Prompt.Tokens.class);
+        assertThat(((Prompt.Tokens) prompt).ids()).containsExactly(5, 6, 7);
+    }
+
+    @Test
+    void echoesThePrompt() {
+        assertThat(complete("\"prompt\":[\"a b\",\"c\"],\"echo\":true,\"max_tokens\":1").json().path("choices"))
+                .extracting(choice -> choice.path("text").asText())
+                .containsExactly("a bbase:a", "cbase:c");
+        var streamed = new StringBuilder();
+        complete("\"prompt\":\"a b\",\"echo\":true,\"stream\":true").chunks().forEach(chunk -> streamed.append(chunk.at("/choices/0/text").asText()));
+        assertThat(streamed.toString()).isEqualTo("a bbase:a b");
+    }
+
+    @Test
+    void reportsLogprobs() {
+        var logprobs = complete("\"prompt\":\"hé two\",\"logprobs\":2").json().at("/choices/0/logprobs");
+        assertThat(logprobs.path("tokens").toString()).isEqualTo("[\"base:hé\",\" two\"]");
+        assertThat(logprobs.path("token_logprobs").toString()).isEqualTo("[-2.0,-2.0]");
+        assertThat(logprobs.path("text_offset").toString()).isEqualTo("[0,7]");
+        assertThat(logprobs.path("top_logprobs").toString()).isEqualTo("[{\"base:hé\":-2.0,\"alt1\":-4.0},{\" two\":-2.0,\"alt1\":-4.0}]");
+    }
+
+    @Test
+    void streamsLogprobsWithRunningOffsets() {
+        var chunks = complete("\"prompt\":\"one two\",\"logprobs\":0,\"stream\":true").chunks();
+        assertThat(chunks.get(0).at("/choices/0/logprobs/text_offset/0").asInt()).isZero();
+        assertThat(chunks.get(1).at("/choices/0/logprobs/text_offset/0").asInt()).isEqualTo("base:one".length());
+        assertThat(chunks.get(1).at("/choices/0/logprobs/top_logprobs/0").toString()).isEqualTo("{\" two\":-2.0}");
+        assertThat(chunks.get(2).at("/choices/0/logprobs").isNull()).isTrue();
+    }
+
+    @Test
+    void choosesTheLikeliestOfSeveral() {
+        var json = complete("\"prompt\":\"x\",\"best_of\":3,\"n\":1,\"logprobs\":1").json();
+        assertThat(json.path("choices").size()).isEqualTo(1);
+        assertThat(json.at("/choices/0/logprobs/token_logprobs/0").asDouble()).isEqualTo(-2 / 3.0, org.assertj.core.api.Assertions.within(1e-6));
+        assertThat(json.at("/usage/completion_tokens").asInt()).isEqualTo(3);
+    }
+}
