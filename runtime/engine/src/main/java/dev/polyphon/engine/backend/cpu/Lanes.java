@@ -1,0 +1,153 @@
+package dev.polyphon.engine.backend.cpu;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import jdk.incubator.vector.ByteVector;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.ShortVector;
+import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorShuffle;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * The machine's vectors, and loads and stores of them by address.
+ *
+ * <p>Kernels check shapes and lifetimes once per operation and then compute addresses, as bounds checks per load would cost more than the load.
+ *
+ * <p>Neither {@code reduceLanes} on floats nor the transcendental operators are used anywhere in the backend: their results may differ between
+ * interpreted and compiled code, so a row's bits would depend on when it was computed.
+ */
+final class Lanes {
+    /** Floats of the preferred width, though of no more than 16 lanes: a block of the quantised types is a multiple of 16. */
+    static final VectorSpecies<Float> F =
+            FloatVector.SPECIES_PREFERRED.length() <= 16 ? FloatVector.SPECIES_PREFERRED : FloatVector.SPECIES_512;
+    static final VectorSpecies<Integer> I = VectorSpecies.of(int.class, F.vectorShape());
+    /** Lanes of {@link #F}; a power of two. */
+    static final int L = F.length();
+
+    /** As many shorts as floats. With 128-bit floats that is the smallest vector there is. */
+    static final VectorSpecies<Short> S = VectorSpecies.of(short.class, VectorShape.forBitSize(L * 16));
+    /** As many bytes as floats, but at least 8, the smallest vector there is. */
+    static final VectorSpecies<Byte> B = VectorSpecies.of(byte.class, VectorShape.forBitSize(Math.max(64, L * 8)));
+    /** Float vectors in a {@link #B}. */
+    static final int FLOATS_PER_B = B.length() / L;
+
+    private static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
+    private static final ByteOrder LE = ByteOrder.LITTLE_ENDIAN;
+    private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(LE);
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(LE);
+    private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(LE);
+
+    private static final VectorShuffle<Float> BY_8 = VectorShuffle.iota(F, 8 % L, 1, true);
+    private static final VectorShuffle<Float> BY_4 = VectorShuffle.iota(F, 4 % L, 1, true);
+    private static final VectorShuffle<Float> BY_2 = VectorShuffle.iota(F, 2 % L, 1, true);
+    private static final VectorShuffle<Float> BY_1 = VectorShuffle.iota(F, 1 % L, 1, true);
+
+    private Lanes() {}
+
+    static FloatVector zero() {
+        return FloatVector.zero(F);
+    }
+
+    static FloatVector all(float value) {
+        return FloatVector.broadcast(F, value);
+    }
+
+    static FloatVector load(long address) {
+        return FloatVector.fromMemorySegment(F, ALL, address, LE);
+    }
+
+    /** The first {@code count} lanes from memory, zeros in the others. Reads a whole vector. */
+    static FloatVector loadFirst(long address, int count) {
+        return first(load(address), count);
+    }
+
+    /** The vector with zeros in all lanes but the first {@code count}. */
+    static FloatVector first(FloatVector v, int count) {
+        return zero().blend(v, F.indexInRange(0, count));
+    }
+
+    /** Stores the first {@code count} lanes alone. */
+    static void storeFirst(FloatVector v, long address, int count) {
+        v.intoMemorySegment(ALL, address, LE, F.indexInRange(0, count));
+    }
+
+    static void store(FloatVector v, long address) {
+        v.intoMemorySegment(ALL, address, LE);
+    }
+
+    static ByteVector loadBytes(long address) {
+        return ByteVector.fromMemorySegment(B, ALL, address, LE);
+    }
+
+    static ShortVector loadShorts(long address) {
+        return ShortVector.fromMemorySegment(S, ALL, address, LE);
+    }
+
+    static float get(long address) {
+        return ALL.get(FLOAT, address);
+    }
+
+    static void set(long address, float value) {
+        ALL.set(FLOAT, address, value);
+    }
+
+    static double getDouble(long address) {
+        return ALL.get(DOUBLE, address);
+    }
+
+    static int getByte(long address) {
+        return ALL.get(ValueLayout.JAVA_BYTE, address);
+    }
+
+    static int getUnsignedByte(long address) {
+        return ALL.get(ValueLayout.JAVA_BYTE, address) & 0xFF;
+    }
+
+    static short getShort(long address) {
+        return ALL.get(SHORT, address);
+    }
+
+    static float getHalf(long address) {
+        return Float.float16ToFloat(ALL.get(SHORT, address));
+    }
+
+    static void copy(long from, long to, long bytes) {
+        MemorySegment.copy(ALL, from, ALL, to, bytes);
+    }
+
+    static void fill(long address, long bytes) {
+        ALL.asSlice(address, bytes).fill((byte) 0);
+    }
+
+    static void read(long address, float[] to, int at, int length) {
+        MemorySegment.copy(ALL, FLOAT, address, to, at, length);
+    }
+
+    static void write(float[] from, int at, long address, int length) {
+        MemorySegment.copy(from, at, ALL, FLOAT, address, length);
+    }
+
+    /** Sum of all lanes in one fixed order, a binary tree. */
+    static float sum(FloatVector v) {
+        if (L >= 16) {
+            v = v.add(v.rearrange(BY_8));
+        }
+        if (L >= 8) {
+            v = v.add(v.rearrange(BY_4));
+        }
+        if (L >= 4) {
+            v = v.add(v.rearrange(BY_2));
+        }
+        if (L >= 2) {
+            v = v.add(v.rearrange(BY_1));
+        }
+        return v.lane(0);
+    }
+
+    /** The least multiple of the lanes that is not less. */
+    static int roundUp(int n) {
+        return n + L - 1 & -L;
+    }
+}

@@ -1,0 +1,37 @@
+package dev.polyphon.engine.backend.cpu;
+
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.KernelsContract;
+import dev.polyphon.engine.backend.Projection;
+import dev.polyphon.engine.backend.RandomData;
+import dev.polyphon.engine.backend.Tensor;
+import dev.polyphon.engine.backend.Weight;
+import dev.polyphon.engine.weights.DType;
+import java.lang.foreign.Arena;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+class CpuKernelsTest extends KernelsContract {
+    @Override
+    protected Kernels open(int threads) {
+        return CpuKernels.open(threads);
+    }
+
+    @Test
+    void closedMemoryIsNotTouched() {
+        try (Kernels kernels = CpuKernels.open(1)) {
+            Arena file = Arena.ofShared();
+            Weight w = kernels.weight(RandomData.matrix(file, DType.Q8_0, 4, 32, new Random(1)));
+            Tensor x = kernels.tensor(1, 32);
+            Tensor out = kernels.tensor(1, 4);
+            kernels.linear(x, 0, 1, List.of(new Projection(w, null, out)));
+            file.close();
+            assertThatThrownBy(() -> kernels.linear(x, 0, 1, List.of(new Projection(w, null, out)))).isInstanceOf(IllegalStateException.class);
+            x.close();
+            assertThatThrownBy(() -> kernels.read(x, 0, 1, new float[32])).isInstanceOf(IllegalStateException.class);
+        }
+    }
+}
