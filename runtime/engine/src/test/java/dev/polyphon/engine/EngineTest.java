@@ -3,7 +3,7 @@ package dev.polyphon.engine;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.polyphon.engine.backend.reference.ReferenceKernels;
+import dev.polyphon.engine.backend.cpu.CpuKernels;
 import dev.polyphon.runtime.AdapterInfo;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.FinishReason;
@@ -41,7 +41,7 @@ class EngineTest {
     @BeforeEach
     void open() throws IOException {
         EngineOptions options = EngineOptions.of("tiny", BASE).withSteps(8, 32).withKv(4 << 20, 16).withQueueLimit(20);
-        engine = Engine.open(options, new ReferenceKernels());
+        engine = Engine.open(options, CpuKernels.open(1));
     }
 
     @AfterEach
@@ -225,7 +225,7 @@ class EngineTest {
     @Test
     void unusedAdaptersGiveWayWhenTheirBudgetIsSpent() throws Exception {
         EngineOptions small = EngineOptions.of("tiny", BASE).withAdapterBytes(50_000);
-        try (Engine tight = Engine.open(small, new ReferenceKernels())) {
+        try (Engine tight = Engine.open(small, CpuKernels.open(1))) {
             for (int i = 0; i < 6; i++) {
                 Path path = RandomAdapter.write(folder.resolve("s" + i), i, 4, RandomAdapter.allModules());
                 tight.adapters().load("s" + i, "tiny", path, false).join();

@@ -3,6 +3,7 @@ package dev.polyphon.engine.verify;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.cpu.CpuKernels;
 import dev.polyphon.engine.backend.reference.ReferenceKernels;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -19,6 +20,11 @@ class GoldenTest {
     @Test
     void referenceKernelsReproduceTheVectors() throws IOException {
         verify(ReferenceKernels::new);
+    }
+
+    @Test
+    void cpuKernelsReproduceTheVectors() throws IOException {
+        verify(() -> CpuKernels.open(2));
     }
 
     private static void verify(Supplier<Kernels> kernels) throws IOException {

@@ -1,0 +1,88 @@
+package dev.polyphon.engine;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.polyphon.engine.backend.Batch;
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.KvCache;
+import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.model.AdapterPlan;
+import dev.polyphon.engine.model.ArchitectureSpec;
+import dev.polyphon.engine.model.BaseWeights;
+import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.model.Decoder;
+import dev.polyphon.runtime.Prompt;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.stream.StreamSupport;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** The default base against reference outputs; runs where its file is, which {@code ./polyphon serve} fetches. */
+class SmolLm2Test {
+    private static final String FILE = "SmolLM2-135M-Instruct.Q4_1.gguf";
+    private static Path model;
+    private static JsonNode cases;
+
+    @BeforeAll
+    static void findModel() throws IOException {
+        model = TestModels.find(FILE);
+        Assumptions.assumeTrue(model != null, FILE + " is not in the model cache");
+        cases = new ObjectMapper().readTree(Path.of("src/test/resources/golden/smollm2/expected.json").toFile()).path("cases");
+    }
+
+    @Test
+    void tokenisesAsTheReference() throws IOException {
+        try (ModelText text = ModelText.open(model)) {
+            for (JsonNode one : cases) {
+                assertThat(text.encode(new Prompt.Text(one.path("prompt").asText(), false))).containsExactly(ids(one.path("prompt_ids")));
+            }
+        }
+    }
+
+    /** The largest logits of every step, along the reference's own path of tokens. */
+    @Test
+    void computesTheReferencesLogits() throws IOException {
+        try (Kernels kernels = CpuKernels.open(2);
+                Checkpoint checkpoint = Checkpoint.open(model);
+                BaseWeights weights = new BaseWeights(kernels, checkpoint)) {
+            ArchitectureSpec spec = checkpoint.spec();
+            for (JsonNode one : cases) {
+                int[] prompt = ids(one.path("prompt_ids"));
+                int[] greedy = ids(one.path("greedy_ids"));
+                int[] all = Arrays.copyOf(prompt, prompt.length + greedy.length - 1);
+                System.arraycopy(greedy, 0, all, prompt.length, greedy.length - 1);
+                int[] positions = new int[all.length];
+                Arrays.setAll(positions, i -> i);
+                int[] wanted = new int[greedy.length];
+                Arrays.setAll(wanted, i -> prompt.length - 1 + i);
+                float[] logits = new float[greedy.length * spec.vocabulary()];
+                int blocks = all.length / 16 + 1;
+                int[] table = new int[blocks];
+                Arrays.setAll(table, i -> i);
+                try (Decoder decoder = new Decoder(kernels, spec, weights, all.length, greedy.length, 1024);
+                        KvCache cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), blocks, 16)) {
+                    decoder.forward(new Batch(all, positions, new int[] {0, all.length}, new int[][] {table}), AdapterPlan.NONE, cache, wanted,
+                            greedy.length, logits);
+                }
+                for (int step = 0; step < greedy.length; step++) {
+                    JsonNode expected = one.path("steps").get(step);
+                    for (int i = 0; i < expected.path("ids").size(); i++) {
+                        float logit = logits[step * spec.vocabulary() + expected.path("ids").get(i).asInt()];
+                        assertThat(logit).as("step %d, rank %d", step, i)
+                                .isCloseTo((float) expected.path("logits").get(i).asDouble(), within(0.15f));
+                    }
+                }
+            }
+        }
+    }
+
+    private static int[] ids(JsonNode list) {
+        return StreamSupport.stream(list.spliterator(), false).mapToInt(JsonNode::asInt).toArray();
+    }
+}
