@@ -10,6 +10,9 @@ record Extent(String tensor, long start, long end) {
 
     /** Bytes of a tensor; refuses a shape that is negative, too large or not in whole blocks. */
     static long bytes(Path file, String tensor, DType dtype, long[] shape) throws MalformedFileException {
+        if (shape.length > Limits.DIMENSIONS) {
+            throw new MalformedFileException(file, "tensor '%s' has %d dimensions, at most %d are allowed".formatted(tensor, shape.length, Limits.DIMENSIONS));
+        }
         long innermost = shape.length == 0 ? 1 : shape[shape.length - 1];
         if (innermost % dtype.blockSize() != 0) {
             throw new MalformedFileException(file, "tensor '%s' has rows of %d elements, not whole blocks of %s (%d)"

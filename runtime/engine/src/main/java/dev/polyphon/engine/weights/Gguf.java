@@ -95,6 +95,10 @@ public final class Gguf implements TensorFile {
         readVersion(cursor);
         long tensorCount = cursor.count(8 + 4 + 4 + 8, "the number of tensors");
         long metadataCount = cursor.count(8 + 4 + 1, "the number of metadata entries");
+        if (tensorCount > Limits.TENSORS || metadataCount > Limits.METADATA) {
+            throw malformed("%d tensors and %d metadata entries, at most %d and %d are allowed"
+                    .formatted(tensorCount, metadataCount, Limits.TENSORS, Limits.METADATA));
+        }
         for (long i = 0; i < metadataCount; i++) {
             readMetadata(cursor);
         }

@@ -4,11 +4,14 @@ import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
-import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.util.ByteBufferBackedInputStream;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
@@ -26,18 +29,15 @@ import java.util.Optional;
 /**
  * Tensors in the safetensors format (<a href="https://github.com/huggingface/safetensors#format">specification</a>), one file or the shards of an
  * index. As in the reference implementation the data section must be covered by tensors without gap or overlap, and a header has at most
- * {@value #LARGEST_HEADER} bytes.
+ * 100,000,000 bytes.
  */
 public final class SafeTensors implements TensorFile {
-
-    static final int LARGEST_HEADER = 100_000_000;
 
     private static final List<String> SINGLE_FILES = List.of("model.safetensors", "adapter_model.safetensors");
     private static final String INDEX = "model.safetensors.index.json";
 
     /** Names are as many and as long as the file's author likes: none is kept beyond the file. */
     private static final JsonFactory JSON = JsonFactory.builder()
-            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
             .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
             .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
             .build();
@@ -87,23 +87,23 @@ public final class SafeTensors implements TensorFile {
     }
 
     private void readIndex(Path index) throws IOException {
-        if (Files.size(index) > LARGEST_HEADER) {
-            throw new MalformedFileException(index, "an index of %d bytes, at most %d are allowed".formatted(Files.size(index), LARGEST_HEADER));
+        if (Files.size(index) > Limits.HEADER_BYTES) {
+            throw new MalformedFileException(index, "an index of %d bytes, at most %d are allowed".formatted(Files.size(index), Limits.HEADER_BYTES));
         }
         Map<String, String> shardOf = null;
-        try (JsonParser json = JSON.createParser(Files.newInputStream(index))) {
+        try (JsonParser json = parser(Files.newInputStream(index))) {
             expect(index, json.nextToken(), JsonToken.START_OBJECT, "the index");
             while (json.nextToken() == JsonToken.FIELD_NAME) {
                 String field = json.currentName();
                 JsonToken value = json.nextToken();
                 if (field.equals("weight_map")) {
-                    shardOf = readStrings(index, json, "weight_map");
+                    shardOf = readStrings(index, json, field, Limits.TENSORS);
                 } else if (value.isStructStart()) {
                     json.skipChildren();
                 }
             }
-        } catch (JsonProcessingException e) {
-            throw new MalformedFileException(index, "not valid JSON: " + e.getOriginalMessage(), e);
+        } catch (JsonProcessingException | CharacterCodingException e) {
+            throw notJson(index, "the index", e);
         }
         if (shardOf == null) {
             throw new MalformedFileException(index, "the index has no weight_map");
@@ -116,6 +116,16 @@ public final class SafeTensors implements TensorFile {
                 throw new MalformedFileException(index, "tensor '%s' is not in its shard %s".formatted(entry.getKey(), entry.getValue()));
             }
         }
+    }
+
+    /** Decodes strictly as UTF-8: left alone, the parser guesses among five encodings. */
+    private static JsonParser parser(InputStream utf8) throws IOException {
+        return JSON.createParser(new InputStreamReader(utf8, StandardCharsets.UTF_8.newDecoder()));
+    }
+
+    private static MalformedFileException notJson(Path file, String what, IOException cause) {
+        String problem = cause instanceof JsonProcessingException json ? json.getOriginalMessage() : "invalid UTF-8";
+        return new MalformedFileException(file, what + " is not valid JSON: " + problem, cause);
     }
 
     /** A shard stands beside its index: a name that leads elsewhere is an attempt to read other files. */
@@ -139,8 +149,8 @@ public final class SafeTensors implements TensorFile {
         MemorySegment bytes = mapping.map(file);
         Cursor cursor = new Cursor(file, bytes, 0);
         long headerSize = cursor.int64("the header size");
-        if (headerSize < 0 || headerSize > LARGEST_HEADER) {
-            throw cursor.malformed("the header size is %s, at most %d are allowed".formatted(Long.toUnsignedString(headerSize), LARGEST_HEADER));
+        if (headerSize < 0 || headerSize > Limits.HEADER_BYTES) {
+            throw cursor.malformed("the header size is %s, at most %d are allowed".formatted(Long.toUnsignedString(headerSize), Limits.HEADER_BYTES));
         }
         MemorySegment header = bytes.asSlice(cursor.skip(headerSize, "the header"), headerSize);
         if (headerSize == 0 || header.get(ValueLayout.JAVA_BYTE, 0) != '{') {
@@ -152,20 +162,21 @@ public final class SafeTensors implements TensorFile {
 
     private Map<String, Entry> readHeader(Path file, MemorySegment header) throws IOException {
         Map<String, Entry> entries = new LinkedHashMap<>();
-        try (JsonParser json = JSON.createParser(new ByteBufferBackedInputStream(header.asByteBuffer()))) {
+        try (JsonParser json = parser(new ByteBufferBackedInputStream(header.asByteBuffer()))) {
             expect(file, json.nextToken(), JsonToken.START_OBJECT, "the header");
             while (json.nextToken() == JsonToken.FIELD_NAME) {
                 String name = json.currentName();
                 json.nextToken();
                 if (name.equals("__metadata__")) {
-                    metadata.putAll(readStrings(file, json, name));
-                } else {
-                    entries.put(name, readEntry(file, json, name));
+                    metadata.putAll(readStrings(file, json, name, Limits.METADATA));
+                } else if (entries.put(name, readEntry(file, json, name)) != null) {
+                    throw new MalformedFileException(file, "tensor '%s' appears twice".formatted(name));
                 }
+                checkCount(file, tensors.size() + entries.size(), Limits.TENSORS, "tensors");
             }
             expect(file, json.nextToken(), null, "the end of the header");
-        } catch (JsonProcessingException e) {
-            throw new MalformedFileException(file, "the header is not valid JSON: " + e.getOriginalMessage(), e);
+        } catch (JsonProcessingException | CharacterCodingException e) {
+            throw notJson(file, "the header", e);
         }
         return entries;
     }
@@ -248,13 +259,16 @@ public final class SafeTensors implements TensorFile {
     }
 
     /** Reads an object of strings at whose start the parser stands. */
-    private static Map<String, String> readStrings(Path file, JsonParser json, String what) throws IOException {
+    private static Map<String, String> readStrings(Path file, JsonParser json, String what, int most) throws IOException {
         expect(file, json.currentToken(), JsonToken.START_OBJECT, what);
         Map<String, String> strings = new LinkedHashMap<>();
         while (json.nextToken() == JsonToken.FIELD_NAME) {
             String key = json.currentName();
             expect(file, json.nextToken(), JsonToken.VALUE_STRING, what + " '" + key + "'");
-            strings.put(key, json.getText());
+            if (strings.put(key, json.getText()) != null) {
+                throw new MalformedFileException(file, "%s '%s' appears twice".formatted(what, key));
+            }
+            checkCount(file, strings.size(), most, "entries in " + what);
         }
         return strings;
     }
@@ -266,12 +280,19 @@ public final class SafeTensors implements TensorFile {
         int count = 0;
         while (json.nextToken() != JsonToken.END_ARRAY) {
             expect(file, json.currentToken(), JsonToken.VALUE_NUMBER_INT, what);
+            checkCount(file, count + 1, Limits.DIMENSIONS, "numbers in " + what);
             if (count == values.length) {
                 values = Arrays.copyOf(values, 2 * count);
             }
             values[count++] = json.getLongValue();
         }
         return Arrays.copyOf(values, count);
+    }
+
+    private static void checkCount(Path file, int count, int most, String what) throws MalformedFileException {
+        if (count > most) {
+            throw new MalformedFileException(file, "more than %d %s".formatted(most, what));
+        }
     }
 
     private static void expect(Path file, JsonToken found, JsonToken expected, String what) throws MalformedFileException {

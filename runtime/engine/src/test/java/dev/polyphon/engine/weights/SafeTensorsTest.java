@@ -100,7 +100,7 @@ class SafeTensorsTest {
         refusedIndex(index, "{\"weight_map\":{\"a\":\"s3.safetensors\"}}", "the shard s3.safetensors is missing");
         refusedIndex(index, "{\"weight_map\":{\"b\":\"s1.safetensors\"}}", "tensor 'b' is not in its shard s1.safetensors");
         refusedIndex(index, "{\"weight_map\":{\"a\":\"s1.safetensors\",\"b\":\"s2.safetensors\"}}", "tensor 'a' is in another shard as well");
-        refusedIndex(index, "{\"weight_map\":{\"a\":\"s1.safetensors\"", "not valid JSON");
+        refusedIndex(index, "{\"weight_map\":{\"a\":\"s1.safetensors\"", "the index is not valid JSON");
     }
 
     @Test
@@ -119,6 +119,8 @@ class SafeTensorsTest {
         refusedHeader(" {}", "the header does not start with '{'");
         refusedHeader("{", "the header is not valid JSON");
         refusedHeader("{}x", "the header is not valid JSON");
+        refusedHeader("{\"\u00e9\"", "the header is not valid JSON: invalid UTF-8");
+        refusedHeader("{\0\0\0}\0\0\0", "the header is not valid JSON");
         refusedHeader("{}[]", "the end of the header: expected the end, found an array");
         refusedHeader("{\"__metadata__\":{\"a\":1}}", "__metadata__ 'a': expected a string, found an integer");
         refusedHeader("{\"a\":[]}", "tensor 'a': expected an object, found an array");
@@ -140,7 +142,20 @@ class SafeTensorsTest {
         String a = "\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}";
         String b = "\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}";
         refusedHeader("{" + a + "," + b + "}", "tensors 'a' (bytes 0 to 2) and 'b' (bytes 1 to 3) overlap", 0, 0, 0);
-        refusedHeader("{" + a + "," + a + "}", "Duplicate field 'a'", 0, 0);
+        refusedHeader("{" + a + "," + a + "}", "tensor 'a' appears twice", 0, 0);
+    }
+
+    @Test
+    void boundsWhatAHeaderMakes() throws IOException {
+        refusedHeader(entry("a", "U8", "[" + "1,".repeat(64) + "1]", 0, 1), "more than 64 numbers in tensor 'a' shape", 0);
+        StringBuilder tensors = new StringBuilder();
+        StringBuilder strings = new StringBuilder();
+        for (int i = 0; i <= 250_000; i++) {
+            tensors.append(i == 0 ? '{' : ',').append('"').append(i).append("\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}");
+            strings.append(i == 0 ? '{' : ',').append('"').append(i).append("\":\"\"");
+        }
+        refusedHeader(tensors + "}", "more than 250000 tensors");
+        refusedHeader("{\"__metadata__\":" + strings + "}}", "more than 100000 entries in __metadata__");
     }
 
     private static String entry(String name, String dtype, String shape, long begin, long end) {
@@ -148,7 +163,7 @@ class SafeTensorsTest {
     }
 
     private static byte[] file(long headerSize, String header, int... data) {
-        byte[] text = header.getBytes(StandardCharsets.UTF_8);
+        byte[] text = header.getBytes(StandardCharsets.ISO_8859_1);
         ByteBuffer bytes = ByteBuffer.allocate(8 + text.length + data.length).order(ByteOrder.LITTLE_ENDIAN).putLong(headerSize).put(text);
         for (int b : data) {
             bytes.put((byte) b);
