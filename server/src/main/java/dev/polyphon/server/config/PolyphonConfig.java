@@ -12,7 +12,9 @@ import java.util.Set;
 /**
  * All settings of a server.
  *
- * @param base name or path of the base model
+ * @param base name or path of the base model; empty for the default of the catalogue
+ * @param name what requests call the base; empty for its name in the catalogue, or its file's
+ * @param catalog file that says where named models come from; empty for {@code configs/models.yaml}
  * @param adapterFolder folder whose sub-folders are adapters; empty for none
  * @param drainLimit how long requests under way may take at shutdown
  * @param drainDelay how long the server, no longer ready, goes on accepting at shutdown, so that load balancers notice
@@ -20,6 +22,8 @@ import java.util.Set;
  */
 public record PolyphonConfig(
         String base,
+        String name,
+        String catalog,
         String adapterFolder,
         HttpSettings http,
         Duration drainDelay,
@@ -58,7 +62,9 @@ public record PolyphonConfig(
         Section adapters = root.section("adapters");
         Section log = root.section("log");
         return new PolyphonConfig(
-                models.text("base", "smollm2-135m-instruct"),
+                models.text("base", ""),
+                models.text("name", ""),
+                models.text("catalog", ""),
                 adapters.text("folder", ""),
                 http(server),
                 server.duration("drainDelay", Duration.ZERO, Duration.ZERO, HOUR),

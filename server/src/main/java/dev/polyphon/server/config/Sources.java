@@ -135,11 +135,11 @@ public final class Sources {
     /** Fails when a value was given for a key that nobody asked for. */
     void requireAllKnown() {
         for (String key : unknownInFile("", file)) {
-            throw unknown("key '" + key + "' " + inFile(), key, asked);
+            throw unknown("key '" + key + "' " + inFile(), key, asked, names());
         }
         for (String key : commandLine.keySet()) {
             if (!asked.contains(key)) {
-                throw unknown("key '" + key + "' on the command line", key, asked);
+                throw unknown("key '" + key + "' on the command line", key, asked, names());
             }
         }
         var variables = new HashMap<String, String>();
@@ -147,7 +147,7 @@ public final class Sources {
         var sections = asked.stream().filter(key -> key.contains(".")).map(key -> variable(key.substring(0, key.indexOf('.'))) + "_").distinct().toList();
         for (String name : new TreeSet<>(environment.keySet())) {
             if (!variables.containsKey(name) && sections.stream().anyMatch(name::startsWith)) {
-                throw unknown("environment variable " + name, name, variables.keySet());
+                throw unknown("environment variable " + name, name, variables.keySet(), variables.keySet());
             }
         }
     }
@@ -169,8 +169,17 @@ public final class Sources {
         return unknown;
     }
 
-    private static ConfigException unknown(String what, String name, Set<String> known) {
-        return new ConfigException("unknown " + what + Nearest.to(name, known).map(near -> ": did you mean '" + near + "'?").orElse("; known are "
-                + String.join(", ", new TreeSet<>(known))));
+    /** Keys and sections. */
+    private Set<String> names() {
+        var names = new TreeSet<>(asked);
+        asked.stream().filter(key -> key.contains(".")).forEach(key -> names.add(key.substring(0, key.indexOf('.'))));
+        return names;
+    }
+
+    private static ConfigException unknown(String what, String name, Set<String> known, Set<String> candidates) {
+        return new ConfigException("unknown " + what + known.stream().filter(key -> key.endsWith("." + name)).findFirst()
+                .or(() -> Nearest.to(name, candidates))
+                .map(near -> ": did you mean '" + near + "'?")
+                .orElse("; known are " + String.join(", ", new TreeSet<>(known))));
     }
 }

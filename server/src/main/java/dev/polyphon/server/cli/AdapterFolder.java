@@ -1,4 +1,4 @@
-package dev.polyphon.server;
+package dev.polyphon.server.cli;
 
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.RuntimeFault;

@@ -1,0 +1,46 @@
+package dev.polyphon.server.cli;
+
+import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.ModelInfo;
+import dev.polyphon.runtime.Runtime;
+import java.io.PrintStream;
+import java.net.InetSocketAddress;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/** What a server says when it is up: where it is, what it serves, and what to try. */
+final class Welcome {
+    /** Names shown; more than a screenful tells nobody anything. */
+    private static final int SHOWN = 12;
+
+    private Welcome() {}
+
+    static void print(PrintStream out, InetSocketAddress address, Runtime runtime) {
+        ModelInfo base = runtime.models().getFirst();
+        List<AdapterInfo> adapters = runtime.adapters().list();
+        String shown = address.getAddress().isAnyLocalAddress() ? "localhost" : address.getHostString();
+        String url = "http://" + (shown.contains(":") ? "[" + shown + "]" : shown) + ":" + address.getPort();
+        String chatModel = adapters.isEmpty() ? base.name() : adapters.getFirst().name();
+        out.println();
+        out.println("Polyphon serves at " + url + "/v1");
+        out.println("  base      " + base.name() + " (" + base.architecture() + ", context " + base.contextLength() + ")");
+        out.println("  adapters  " + names(adapters));
+        out.println();
+        out.println("Try:");
+        out.println("  curl " + url + "/v1/models");
+        out.println("  curl " + url + "/v1/completions -H 'Content-Type: application/json' "
+                + "-d '{\"model\": \"" + base.name() + "\", \"prompt\": \"Once upon a time\", \"max_tokens\": 32}'");
+        out.println("  curl -N " + url + "/v1/chat/completions -H 'Content-Type: application/json' "
+                + "-d '{\"model\": \"" + chatModel + "\", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": \"What is the capital of France?\"}]}'");
+        out.println();
+        out.flush();
+    }
+
+    private static String names(List<AdapterInfo> adapters) {
+        if (adapters.isEmpty()) {
+            return "none yet: --adapters DIR registers folders";
+        }
+        String first = adapters.stream().limit(SHOWN).map(AdapterInfo::name).collect(Collectors.joining(", "));
+        return adapters.size() > SHOWN ? first + " and " + (adapters.size() - SHOWN) + " more" : first;
+    }
+}
