@@ -50,7 +50,7 @@ public final class FakeRuntime implements Runtime {
 
     public final List<GenerationRequest> requests = new CopyOnWriteArrayList<>();
     public final BlockingQueue<Held> held = new LinkedBlockingQueue<>();
-    public final FakeCatalog catalog = new FakeCatalog(BASE);
+    private final FakeCatalog catalog = new FakeCatalog(BASE);
     public final AtomicInteger running = new AtomicInteger();
     public final AtomicBoolean closed = new AtomicBoolean();
     /** Whether generations are handed to the test. */
@@ -135,6 +135,10 @@ public final class FakeRuntime implements Runtime {
     /** Words with the space before them. */
     private static List<String> words(String text) {
         return List.of(text.split("(?= )"));
+    }
+
+    public void addAdapter(String name) {
+        catalog.add(name);
     }
 
     public void tell(Consumer<RuntimeObserver> event) {
