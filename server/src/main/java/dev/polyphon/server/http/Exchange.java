@@ -43,10 +43,16 @@ public final class Exchange {
         return request;
     }
 
-    /** Runs a task on this connection's event loop; at a time when that has ended, never. */
+    /** Runs a task on this connection's event loop; at a time when that has ended, never. What it throws becomes a 500. */
     public void execute(Runnable task) {
         try {
-            loop.execute(task);
+            loop.execute(() -> {
+                try {
+                    task.run();
+                } catch (Throwable e) {
+                    connection.failed(this, e);
+                }
+            });
         } catch (RejectedExecutionException e) {
             // The loops have been shut down: the connection is closed and its exchange was aborted.
         }
@@ -58,7 +64,9 @@ public final class Exchange {
             try {
                 task.run();
             } catch (Throwable e) {
-                execute(() -> connection.failed(this, e));
+                execute(() -> {
+                    throw e;
+                });
             }
         });
     }

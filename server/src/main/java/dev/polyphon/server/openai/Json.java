@@ -63,10 +63,43 @@ final class Json {
             throw ApiException.invalid(null, "invalid_json", "We could not parse the JSON body of your request: " + e.getMessage());
         }
         if (node instanceof ObjectNode object) {
+            requireUnicode(object);
             return object;
         }
         throw ApiException.invalid(null, "invalid_json", "The body of the request must be a JSON object, but "
                 + (node.isMissingNode() ? "it is empty." : "we got " + Fields.kind(node) + " instead."));
+    }
+
+    /** JSON can spell half a character (an unpaired surrogate, RFC 8259 section 8.2), which is no text and could be sent back to nobody. */
+    private static void requireUnicode(JsonNode node) {
+        if (node.isTextual() && !isUnicode(node.textValue())) {
+            throw notUnicode();
+        }
+        if (node.isObject()) {
+            node.properties().forEach(entry -> {
+                if (!isUnicode(entry.getKey())) {
+                    throw notUnicode();
+                }
+            });
+        }
+        node.forEach(Json::requireUnicode);
+    }
+
+    private static boolean isUnicode(String text) {
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            if (Character.isSurrogate(c)) {
+                if (Character.isLowSurrogate(c) || i + 1 == text.length() || !Character.isLowSurrogate(text.charAt(i + 1))) {
+                    return false;
+                }
+                i++;
+            }
+        }
+        return true;
+    }
+
+    private static ApiException notUnicode() {
+        return ApiException.invalid(null, "invalid_json", "We could not parse the JSON body of your request: a string holds an unpaired surrogate.");
     }
 
     private static String where(JsonProcessingException e) {

@@ -149,6 +149,8 @@ class ErrorsTest {
             ``                 | it is empty
             {"a":NaN}          | We could not parse
             {'a':1}            | We could not parse
+            {"a":["\\ud83d"]}  | surrogate
+            {"a":{"\\ude00":1}} | surrogate
             """)
     void refusesWhatIsNoJsonObject(String body, String message) {
         var answer = server.post(COMPLETIONS, body);
