@@ -36,6 +36,7 @@ public record PolyphonConfig(
     private static final Duration HOUR = Duration.ofHours(1);
     private static final Duration INSTANT = Duration.ofMillis(1);
     private static final int MANY = 1 << 20;
+    private static final int STEP_TOKENS = 128;
 
     public static PolyphonConfig defaults() {
         return read(Sources.of(null, Map.of(), Map.of()));
@@ -109,11 +110,17 @@ public record PolyphonConfig(
 
     private static EngineConfig engine(Section engine) {
         int maxSequences = engine.integer("maxSequences", 64, 1, 65_536);
+        int stepTokens = engine.integer("stepTokens", 0, 0, 1 << 20);
+        if (stepTokens == 0) {
+            stepTokens = Math.max(STEP_TOKENS, maxSequences);
+        } else if (stepTokens < maxSequences) {
+            throw new ConfigException("engine.stepTokens must be at least engine.maxSequences (" + maxSequences + "), found " + stepTokens);
+        }
         return new EngineConfig(
                 engine.integer("threads", 0, 0, 1024),
                 engine.integer("contextLength", 0, 0, 1 << 24),
                 maxSequences,
-                engine.integer("stepTokens", Math.max(128, maxSequences), maxSequences, 1 << 20),
+                stepTokens,
                 engine.bytes("kvBytes", 1 << 30, 1 << 10, 1L << 50),
                 engine.integer("blockSize", 32, 1, 1024),
                 engine.integer("queueLimit", 512, 1, MANY),

@@ -118,7 +118,7 @@ class ConfigTest {
         assertThatThrownBy(() -> read("adapters: {roots: [[1]]}")).hasMessageContaining("a list of folders");
         assertThatThrownBy(() -> read("log: {level: loud}")).hasMessageContaining("one of trace, debug");
         assertThatThrownBy(() -> read("server: {port: }")).hasMessageContaining("found nothing");
-        assertThatThrownBy(() -> read("engine: {maxSequences: 64, stepTokens: 8}")).hasMessageContaining("from 64 to");
+        assertThatThrownBy(() -> read("engine: {maxSequences: 64, stepTokens: 8}")).hasMessageContaining("at least engine.maxSequences (64), found 8");
         assertThatThrownBy(() -> read("server: {port: 1, port: 2}")).isInstanceOf(ConfigException.class).hasMessageContaining("line 1");
         assertThatThrownBy(() -> read("server: [")).isInstanceOf(ConfigException.class).hasMessageContaining("not valid YAML");
         assertThatThrownBy(() -> read("- a")).hasMessageContaining("mapping of sections");

@@ -1,0 +1,59 @@
+package dev.polyphon.server;
+
+import dev.polyphon.engine.Engine;
+import dev.polyphon.engine.EngineOptions;
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.server.cli.ServeCommand;
+import dev.polyphon.server.cli.VerifyCommand;
+import dev.polyphon.server.config.ConfigException;
+import dev.polyphon.server.config.EngineConfig;
+import dev.polyphon.server.observe.Version;
+import java.io.IOException;
+import java.nio.file.Path;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.IVersionProvider;
+
+/** The command line: {@code polyphon COMMAND}. The one place that knows which runtime is behind the SPI. */
+@Command(
+        name = "polyphon",
+        description = "One frozen base model, many adapters, one batch.",
+        mixinStandardHelpOptions = true,
+        versionProvider = Main.VersionText.class,
+        synopsisSubcommandLabel = "COMMAND")
+public final class Main {
+    private Main() {}
+
+    public static void main(String[] arguments) {
+        System.exit(commands().execute(arguments));
+    }
+
+    private static CommandLine commands() {
+        return new CommandLine(new Main())
+                .addSubcommand(new ServeCommand(Main::open))
+                .addSubcommand(new VerifyCommand())
+                .setExecutionExceptionHandler(Main::explain);
+    }
+
+    private static Runtime open(String name, Path model, EngineConfig config) throws IOException {
+        return Engine.open(new EngineOptions(name, model, config.threads(), config.contextLength(), config.maxSequences(), config.stepTokens(),
+                config.kvBytes(), config.blockSize(), config.queueLimit(), config.adapterBytes()));
+    }
+
+    /** What a user can put right is told in one line; only a fault of the program comes with its stack. */
+    private static int explain(Exception failure, CommandLine command, CommandLine.ParseResult parsed) {
+        switch (failure) {
+            case ConfigException e -> command.getErr().println("polyphon: " + e.getMessage());
+            case IOException e -> command.getErr().println("polyphon: " + (e.getMessage() == null ? e : e.getMessage()));
+            default -> failure.printStackTrace(command.getErr());
+        }
+        return failure instanceof ConfigException ? CommandLine.ExitCode.USAGE : CommandLine.ExitCode.SOFTWARE;
+    }
+
+    static final class VersionText implements IVersionProvider {
+        @Override
+        public String[] getVersion() {
+            return new String[] {"polyphon " + Version.TEXT};
+        }
+    }
+}
