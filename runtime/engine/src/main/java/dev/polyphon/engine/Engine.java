@@ -1,5 +1,6 @@
 package dev.polyphon.engine;
 
+import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.Owned;
@@ -98,7 +99,7 @@ public final class Engine implements Runtime {
             Observers observers = new Observers();
             ExecutorService executor = owned.own(Executors.newVirtualThreadPerTaskExecutor());
             AdapterPool adapters = owned.own(new AdapterPool(options.name(),
-                    (name, folder) -> folder.load(name, spec, checkpoint.layout(), kernels), options.adapterBytes(), executor, observers));
+                    parts -> AdapterFolder.load(parts, checkpoint, kernels), options.adapterBytes(), executor, observers));
             StepLoop loop = owned.own(new StepLoop(decoder, cache, spec.vocabulary(), observers));
             Vocabulary vocabulary = new Vocabulary(spec.vocabulary(), text.endTokens(), text::bytes);
             ModelInfo info = new ModelInfo(options.name(), spec.family(), context, spec.vocabulary(), Instant.now());
@@ -164,8 +165,10 @@ public final class Engine implements Runtime {
                 throw RuntimeFault.of(Kind.UNKNOWN_MODEL, "model " + request.model() + " is not served here");
             }
             int[] prompt = text.encode(request.prompt());
-            check(prompt, request.sampling());
+            check(prompt, request.sampling(), 0);
             lease = acquire(request.adapters());
+            int prefix = lease == null ? 0 : lease.weights().prefixLength();
+            check(prompt, request.sampling(), prefix);
             AdapterPool.Lease held = lease;
             ActiveGeneration generation = new ActiveGeneration(sink, () -> {
                 accepted.addAndGet(-request.choices());
@@ -174,7 +177,7 @@ public final class Engine implements Runtime {
                 }
             });
             long seed = request.sampling().seed().orElseGet(() -> ThreadLocalRandom.current().nextLong());
-            Stopping stopping = new Stopping(request.sampling(), vocabulary.endTokens(), info.contextLength() - prompt.length);
+            Stopping stopping = new Stopping(request.sampling(), vocabulary.endTokens(), info.contextLength() - prefix - prompt.length);
             for (int i = 0; i < request.choices(); i++) {
                 generation.add(prompt, lease == null ? null : lease.weights(),
                         new Sampler(request.sampling(), seed + i, prompt, vocabulary), stopping, text.stream(request.sampling().stop()));
@@ -192,7 +195,7 @@ public final class Engine implements Runtime {
         }
     }
 
-    private void check(int[] prompt, Sampling sampling) {
+    private void check(int[] prompt, Sampling sampling, int prefix) {
         if (prompt.length == 0) {
             throw RuntimeFault.invalid("prompt", "the prompt has no tokens; at least 1 is needed");
         }
@@ -201,11 +204,12 @@ public final class Engine implements Runtime {
                 throw RuntimeFault.invalid("prompt", "token id " + token + " is outside the vocabulary of " + info.vocabulary());
             }
         }
-        int wanted = Math.max(sampling.maxTokens(), 1);
-        if (prompt.length + (long) wanted > info.contextLength()) {
+        long wanted = Math.max(sampling.maxTokens(), 1);
+        long total = prefix + prompt.length + wanted;
+        if (total > info.contextLength()) {
             throw RuntimeFault.of(Kind.CONTEXT_EXCEEDED, "This model's maximum context length is " + info.contextLength()
-                    + " tokens. However, you requested " + (prompt.length + (long) wanted) + " tokens (" + prompt.length + " in the prompt, "
-                    + wanted + " in the completion).");
+                    + " tokens. However, you requested " + total + " tokens (" + prompt.length + " in the prompt, "
+                    + (prefix > 0 ? prefix + " before it by the adapter, " : "") + wanted + " in the completion).");
         }
     }
 
@@ -213,11 +217,8 @@ public final class Engine implements Runtime {
         if (wanted.isEmpty()) {
             return null;
         }
-        if (wanted.size() > 1 || wanted.getFirst().weight() != 1) {
-            throw RuntimeFault.invalid("adapters", "weighted mixes of adapters are not supported");
-        }
         try {
-            return adapters.acquire(wanted.getFirst().name()).join();
+            return adapters.acquire(wanted).join();
         } catch (CompletionException e) {
             throw AdapterPool.fault(e);
         }

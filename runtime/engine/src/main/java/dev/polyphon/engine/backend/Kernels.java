@@ -99,6 +99,75 @@ public interface Kernels extends AutoCloseable {
     /** {@code out[i] = x[rows[i]]} for the first {@code count} entries. */
     void gather(Tensor x, int[] rows, int count, Tensor out);
 
+    /**
+     * {@code out[outRow + i] += factor · x[xRow + i]} for so many rows.
+     *
+     * <p>This and the operations below serve the rarer adapter forms, on the rows of their own segment. These versions go through host memory and are
+     * right on every device; a device overrides what it can do in place.
+     */
+    default void addRows(Tensor x, int xRow, Tensor out, int outRow, int rows, float factor) {
+        float[] from = new float[rows * x.columns()];
+        float[] to = new float[from.length];
+        read(x, xRow, rows, from);
+        read(out, outRow, rows, to);
+        for (int i = 0; i < to.length; i++) {
+            to[i] += factor * from[i];
+        }
+        write(out, outRow, rows, to);
+    }
+
+    /** {@code out[outRow + i] = x[xRow + i]} for so many rows of tensors with as many columns. */
+    default void copyRows(Tensor x, int xRow, Tensor out, int outRow, int rows) {
+        float[] values = new float[rows * x.columns()];
+        read(x, xRow, rows, values);
+        write(out, outRow, rows, values);
+    }
+
+    /** {@code x[r] = scale ⊙ x[r] + shift} for so many rows. {@code scale} and {@code shift} are [1, columns]; null leaves that part out. */
+    default void scaleShift(Tensor x, int firstRow, int rows, Tensor scale, Tensor shift) {
+        int columns = x.columns();
+        float[] values = new float[rows * columns];
+        float[] factors = new float[columns];
+        float[] terms = new float[columns];
+        java.util.Arrays.fill(factors, 1);
+        if (scale != null) {
+            read(scale, 0, 1, factors);
+        }
+        if (shift != null) {
+            read(shift, 0, 1, terms);
+        }
+        read(x, firstRow, rows, values);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = factors[i % columns] * values[i] + terms[i % columns];
+        }
+        write(x, firstRow, rows, values);
+    }
+
+    /**
+     * Turns pairs of columns: in every group of {@code group} columns, column {@code i} of the first half and its partner half a group further become
+     * {@code cos[i]·a − sin[i]·b} and {@code cos[j]·b + sin[j]·a}. {@code cos} and {@code sin} are [1, columns].
+     */
+    default void turnPairs(Tensor x, int firstRow, int rows, int group, Tensor cos, Tensor sin) {
+        int columns = x.columns();
+        int half = group / 2;
+        float[] values = new float[rows * columns];
+        float[] c = new float[columns];
+        float[] s = new float[columns];
+        read(cos, 0, 1, c);
+        read(sin, 0, 1, s);
+        read(x, firstRow, rows, values);
+        for (int at = 0; at < values.length; at += group) {
+            int column = at % columns;
+            for (int i = 0; i < half; i++) {
+                float a = values[at + i];
+                float b = values[at + half + i];
+                values[at + i] = c[column + i] * a - s[column + i] * b;
+                values[at + half + i] = c[column + half + i] * b + s[column + half + i] * a;
+            }
+        }
+        write(x, firstRow, rows, values);
+    }
+
     @Override
     void close();
 }

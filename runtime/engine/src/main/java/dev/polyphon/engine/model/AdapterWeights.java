@@ -1,34 +1,121 @@
 package dev.polyphon.engine.model;
 
+import dev.polyphon.engine.backend.Tensor;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.EnumMap;
+import java.util.List;
 import java.util.Map;
 
 /**
- * An adapter ready to be applied: its forms by site. Immutable; whoever made it closes what it holds on the device.
- *
- * @param name for messages
+ * An adapter ready to be applied: its forms by site, and what it puts before a sequence. Immutable; whoever made it closes what it holds on the
+ * device.
  */
 public final class AdapterWeights {
+
+    /** What stands before the first token of a sequence: positions that no token has. */
+    public sealed interface Prefix {
+        int length();
+
+        /** Embeddings [length, hidden] that run through the model like tokens (prompt tuning, Lester et al. 2021; p-tuning, Liu et al. 2021). */
+        record Embeddings(Tensor rows) implements Prefix {
+            @Override
+            public int length() {
+                return rows.rows();
+            }
+        }
+
+        /** Keys and values [length, kv width] of each layer (prefix tuning, Li and Liang 2021). */
+        record KeysValues(List<Tensor> keys, List<Tensor> values) implements Prefix {
+            public KeysValues {
+                keys = List.copyOf(keys);
+                values = List.copyOf(values);
+            }
+
+            @Override
+            public int length() {
+                return keys.getFirst().rows();
+            }
+        }
+    }
+
+    private static final int[] ALWAYS = {};
+
     private final String name;
-    private final Map<Module, Form[]> forms = new EnumMap<>(Module.class);
+    private final Map<Module, List<Form>[]> forms = new EnumMap<>(Module.class);
+    private final Prefix prefix;
+    private final int[] invocation;
 
     /** @param layers number of layers of the base */
     public AdapterWeights(String name, int layers, Map<Site, Form> forms) {
+        this(name, layers, single(forms), null, ALWAYS);
+    }
+
+    /**
+     * @param name for messages
+     * @param layers number of layers of the base
+     * @param prefix or null
+     * @param invocation tokens from whose last occurrence in the prompt on the adapter is active (activated LoRA, Greenewald et al. 2025); empty for an
+     *     adapter that always is
+     */
+    public AdapterWeights(String name, int layers, Map<Site, List<Form>> forms, Prefix prefix, int[] invocation) {
         this.name = name;
-        forms.forEach((site, form) -> {
-            Form[] ofModule = this.forms.computeIfAbsent(site.module(), m -> new Form[m.perLayer() ? layers : 1]);
-            ofModule[Math.max(site.layer(), 0)] = form;
+        this.prefix = prefix;
+        this.invocation = invocation.clone();
+        forms.forEach((site, list) -> {
+            List<Form>[] ofModule = this.forms.computeIfAbsent(site.module(), m -> lists(m.perLayer() ? layers : 1));
+            List<Form> inOrder = new ArrayList<>(list);
+            inOrder.sort(Comparator.comparing(Form::stage));
+            ofModule[Math.max(site.layer(), 0)] = List.copyOf(inOrder);
         });
+    }
+
+    private static Map<Site, List<Form>> single(Map<Site, Form> forms) {
+        Map<Site, List<Form>> lists = new java.util.HashMap<>();
+        forms.forEach((site, form) -> lists.put(site, List.of(form)));
+        return lists;
+    }
+
+    @SuppressWarnings({"unchecked", "rawtypes"})
+    private static List<Form>[] lists(int count) {
+        List<Form>[] lists = new List[count];
+        java.util.Arrays.fill(lists, List.of());
+        return lists;
     }
 
     public String name() {
         return name;
     }
 
-    /** The form at a site, or null. */
-    public Form at(int layer, Module module) {
-        Form[] ofModule = forms.get(module);
-        return ofModule == null ? null : ofModule[Math.max(layer, 0)];
+    /** The forms at a site in the order in which they act; empty for none. */
+    public List<Form> at(int layer, Module module) {
+        List<Form>[] ofModule = forms.get(module);
+        return ofModule == null ? List.of() : ofModule[Math.max(layer, 0)];
+    }
+
+    /** Whether it has a form at this module in any layer. */
+    public boolean touches(Module module) {
+        return forms.containsKey(module);
+    }
+
+    /** What stands before the first token, or null. */
+    public Prefix prefix() {
+        return prefix;
+    }
+
+    /** Positions that the prefix takes. */
+    public int prefixLength() {
+        return prefix == null ? 0 : prefix.length();
+    }
+
+    /** The first position of a prompt whose row the adapter applies to; past every position when its invocation does not occur. */
+    public int activeFrom(int[] prompt) {
+        for (int start = prompt.length - invocation.length; start >= 0 && invocation.length > 0; start--) {
+            if (java.util.Arrays.equals(prompt, start, start + invocation.length, invocation, 0, invocation.length)) {
+                return start;
+            }
+        }
+        return invocation.length == 0 ? 0 : Integer.MAX_VALUE;
     }
 
     @Override

@@ -4,13 +4,17 @@ import dev.polyphon.engine.backend.AttentionSpec;
 import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
-import dev.polyphon.engine.backend.LowRank;
 import dev.polyphon.engine.backend.Owned;
 import dev.polyphon.engine.backend.Projection;
 import dev.polyphon.engine.backend.RotaryTable;
 import dev.polyphon.engine.backend.Tensor;
+import dev.polyphon.engine.model.AdapterPlan.Effects;
+import dev.polyphon.engine.model.AdapterPlan.Segment;
+import dev.polyphon.engine.model.AdapterPlan.Use;
+import dev.polyphon.engine.model.AdapterWeights.Prefix;
 import dev.polyphon.engine.model.ArchitectureSpec.Block;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -27,6 +31,7 @@ public final class Decoder implements AutoCloseable {
     private final int maxLogitRows;
     private final List<Layer> layers = new ArrayList<>();
     private final Owned owned = new Owned();
+    private final FormKernels forms;
 
     private final Tensor x;
     private final Tensor normed;
@@ -65,6 +70,7 @@ public final class Decoder implements AutoCloseable {
         this.weights = weights;
         this.maxRows = maxRows;
         this.maxLogitRows = maxLogitRows;
+        forms = owned.own(new FormKernels(kernels, maxRows));
         x = buffer(spec.hidden());
         normed = buffer(spec.hidden());
         mlpNormed = spec.block() == Block.PARALLEL ? buffer(spec.hidden()) : normed;
@@ -130,14 +136,14 @@ public final class Decoder implements AutoCloseable {
             throw new IllegalArgumentException("a step of " + rows + " rows and " + count + " logits; at most " + maxRows + " and "
                     + maxLogitRows);
         }
-        embed(batch, rows);
+        embed(batch, plan, rows);
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
             attention(layer, i, batch, plan, cache, rows);
             if (spec.block() == Block.SEQUENTIAL) {
                 kernels.add(x, attentionOut, rows);
             }
-            mlp(layer, plan, rows);
+            mlp(layer, i, plan, rows);
             if (spec.block() == Block.PARALLEL) {
                 kernels.add(x, attentionOut, rows);
             }
@@ -148,8 +154,35 @@ public final class Decoder implements AutoCloseable {
         }
     }
 
-    private void embed(Batch batch, int rows) {
-        kernels.embed(weights.embedding.weight(), batch.tokens(), rows, spec.embeddingScale(), x);
+    /** Writes an adapter's keys and values for the positions before a sequence's first token. */
+    public void writePrefix(Prefix.KeysValues prefix, int[] blocks, KvCache cache) {
+        int[] positions = new int[prefix.length()];
+        Arrays.setAll(positions, p -> p);
+        Batch batch = new Batch(positions, positions, new int[] {0, positions.length}, new int[][] {blocks});
+        for (int i = 0; i < layers.size(); i++) {
+            kernels.writeKv(cache, i, prefix.keys().get(i), prefix.values().get(i), batch);
+        }
+    }
+
+    private void embed(Batch batch, AdapterPlan plan, int rows) {
+        int[] tokens = batch.tokens();
+        int[] ids = tokens;
+        if (Arrays.stream(tokens, 0, rows).anyMatch(t -> t < 0)) {
+            ids = Arrays.stream(tokens, 0, rows).map(t -> Math.max(t, 0)).toArray();
+        }
+        kernels.embed(weights.embedding.weight(), ids, rows, spec.embeddingScale(), x);
+        for (Segment segment : plan.segments()) {
+            for (Form form : segment.adapter().at(-1, Module.EMBED)) {
+                forms.embed(form, segment, tokens, spec.embeddingScale(), x);
+            }
+            if (ids != tokens && segment.adapter().prefix() instanceof Prefix.Embeddings(Tensor embeddings)) {
+                for (int r = segment.firstRow(); r < segment.firstRow() + segment.rows(); r++) {
+                    if (tokens[r] < 0) {
+                        kernels.copyRows(embeddings, -1 - tokens[r], x, r, 1);
+                    }
+                }
+            }
+        }
         if (spec.positionOffset() >= 0) {
             int[] places = new int[rows];
             for (int r = 0; r < rows; r++) {
@@ -158,15 +191,15 @@ public final class Decoder implements AutoCloseable {
             kernels.embed(weights.positions.weight(), places, rows, 1, normed);
             kernels.add(x, normed, rows);
         }
-        norm(weights.embeddingNorm, x, x, rows);
+        norm(weights.embeddingNorm, -1, Module.EMBED_NORM, spec.hidden(), x, x, rows, plan);
     }
 
     private void attention(Layer layer, int index, Batch batch, AdapterPlan plan, KvCache cache, int rows) {
         LayerWeights w = layer.weights;
-        kernels.norm(spec.norm(), spec.normEpsilon(), w.attentionNorm().weight(), w.attentionNorm().bias(), spec.hidden(), x, rows, normed);
+        norm(w.attentionNorm(), index, Module.ATTENTION_NORM, spec.hidden(), x, normed, rows, plan);
         linear(normed, rows, layer.attentionIn, plan);
-        headNorm(w.qNorm(), q, rows);
-        headNorm(w.kNorm(), k, rows);
+        norm(w.qNorm(), index, Module.Q_NORM, spec.headDim(), q, q, rows, plan);
+        norm(w.kNorm(), index, Module.K_NORM, spec.headDim(), k, k, rows, plan);
         if (layer.rotary != null) {
             kernels.rotary(layer.rotary, layer.interleaved, q, rows, spec.headDim(), batch.positions());
             kernels.rotary(layer.rotary, layer.interleaved, k, rows, spec.headDim(), batch.positions());
@@ -174,13 +207,13 @@ public final class Decoder implements AutoCloseable {
         kernels.writeKv(cache, index, k, v, batch);
         kernels.attention(layer.attention, q, cache, index, batch, attended);
         linear(attended, rows, layer.attentionOut, plan);
-        norm(w.postAttentionNorm(), attentionOut, attentionOut, rows);
+        norm(w.postAttentionNorm(), index, Module.POST_ATTENTION_NORM, spec.hidden(), attentionOut, attentionOut, rows, plan);
     }
 
-    private void mlp(Layer layer, AdapterPlan plan, int rows) {
+    private void mlp(Layer layer, int index, AdapterPlan plan, int rows) {
         LayerWeights w = layer.weights;
         boolean ownNorm = w.mlpNorm() != null;
-        norm(w.mlpNorm(), x, mlpNormed, rows);
+        norm(w.mlpNorm(), index, Module.MLP_NORM, spec.hidden(), x, mlpNormed, rows, plan);
         linear(ownNorm ? mlpNormed : normed, rows, layer.mlpIn, plan);
         if (spec.gated()) {
             kernels.activate(spec.activation(), gate, up, rows, up);
@@ -188,13 +221,14 @@ public final class Decoder implements AutoCloseable {
             kernels.activate(spec.activation(), up, null, rows, up);
         }
         linear(up, rows, layer.mlpOut, plan);
-        norm(w.postMlpNorm(), mlpOut, mlpOut, rows);
+        norm(w.postMlpNorm(), index, Module.POST_MLP_NORM, spec.hidden(), mlpOut, mlpOut, rows, plan);
     }
 
     private void head(AdapterPlan plan, int[] logitRows, int count, float[] out) {
+        AdapterPlan gathered = plan.touches(Module.HEAD) || plan.touches(Module.FINAL_NORM) ? plan.gathered(logitRows, count) : AdapterPlan.NONE;
         kernels.gather(x, logitRows, count, selected);
-        norm(weights.finalNorm, selected, selected, count);
-        kernels.linear(selected, 0, count, headGroup.projections());
+        norm(weights.finalNorm, -1, Module.FINAL_NORM, spec.hidden(), selected, selected, count, gathered);
+        linear(selected, count, headGroup, gathered);
         kernels.read(logits, 0, count, out);
         if (spec.logitSoftCap() > 0) {
             for (int i = 0; i < count * spec.vocabulary(); i++) {
@@ -205,21 +239,34 @@ public final class Decoder implements AutoCloseable {
 
     private void linear(Tensor input, int rows, ModuleGroup group, AdapterPlan plan) {
         kernels.linear(input, 0, rows, group.projections());
-        List<LowRank> deltas = plan.lowRank(group);
-        if (!deltas.isEmpty()) {
-            kernels.lowRank(input, deltas);
+        Effects effects = plan.effects(group);
+        for (Use use : effects.before()) {
+            forms.apply(use, input);
+        }
+        if (!effects.lowRank().isEmpty()) {
+            kernels.lowRank(input, effects.lowRank());
+        }
+        for (Use use : effects.after()) {
+            forms.apply(use, input);
         }
     }
 
-    private void norm(Norm norm, Tensor in, Tensor out, int rows) {
-        if (norm != null) {
-            kernels.norm(spec.norm(), spec.normEpsilon(), norm.weight(), norm.bias(), spec.hidden(), in, rows, out);
+    /** A norm of the base, which does nothing when there is none, with the segments that have another one. */
+    private void norm(Norm norm, int layer, Module module, int group, Tensor in, Tensor out, int rows, AdapterPlan plan) {
+        if (norm == null) {
+            return;
         }
-    }
-
-    private void headNorm(Norm norm, Tensor heads, int rows) {
-        if (norm != null) {
-            kernels.norm(spec.norm(), spec.normEpsilon(), norm.weight(), norm.bias(), spec.headDim(), heads, rows, heads);
+        boolean replaced = plan.touches(module);
+        Tensor before = replaced && in == out ? forms.saved(in, rows) : in;
+        kernels.norm(spec.norm(), spec.normEpsilon(), norm.weight(), norm.bias(), group, in, rows, out);
+        if (replaced) {
+            for (Segment segment : plan.segments()) {
+                for (Form form : segment.adapter().at(layer, module)) {
+                    if (form instanceof Form.NormReplacement own) {
+                        forms.norm(own, spec.norm(), spec.normEpsilon(), group, before, segment, out);
+                    }
+                }
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 package dev.polyphon.engine.pool;
 
 import dev.polyphon.engine.adapter.AdapterFault;
+import dev.polyphon.engine.adapter.AdapterFolder;
+import dev.polyphon.engine.adapter.AdapterPart;
 import dev.polyphon.engine.adapter.LoadedAdapter;
-import dev.polyphon.engine.adapter.PeftFolder;
 import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
 import dev.polyphon.runtime.RuntimeObserver;
@@ -13,25 +15,29 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
+import java.util.stream.Collectors;
 
 /**
- * The adapters of one base: registered by name, loaded when first wanted, kept while they fit a budget of bytes. Adapters in use are never
- * dropped; of the others the least recently used go first.
+ * The adapters of one base: registered by name, loaded when first wanted, kept while they fit a budget of bytes. What is loaded is what requests ask
+ * for: an adapter, one task of it, or a weighted mix of several. What is in use is never dropped; of the rest the least recently used goes first.
  *
  * <p>Thread-safe. Loading happens on the executor; nothing here waits for it.
  */
 public final class AdapterPool implements AdapterCatalog, AutoCloseable {
 
-    /** Reads an adapter into memory. */
+    /** Reads what a request asks for into memory. */
     @FunctionalInterface
     public interface Loader {
-        LoadedAdapter load(String name, PeftFolder folder) throws IOException;
+        LoadedAdapter load(List<AdapterPart> parts) throws IOException;
     }
 
     /** A hold on an adapter's weights: until it is closed they stay in memory. */
@@ -72,23 +78,23 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
         }
     }
 
-    /** A registered name. Guarded by the pool. */
-    private static final class Entry {
-        final String name;
-        final PeftFolder folder;
-        final Path source;
-        final Instant registered = Instant.now();
-        /** Null while not loaded; coalesces those who want it meanwhile. */
+    /** A registered name. */
+    private record Entry(String name, AdapterFolder folder, Path source, Instant registered) {}
+
+    /** What requests ask for, made of registered adapters as they were then. Guarded by the pool. */
+    private static final class Variant {
+        final List<AdapterWeight> wanted;
+        final List<Entry> entries;
+        /** Null while not loading; coalesces those who want it meanwhile. */
         CompletableFuture<Resident> loading;
-        /** How many wait for it: each will hold the adapter. */
+        /** How many wait for it: each will hold it. */
         int waiting;
         Resident resident;
         boolean removed;
 
-        Entry(String name, PeftFolder folder, Path source) {
-            this.name = name;
-            this.folder = folder;
-            this.source = source;
+        Variant(List<AdapterWeight> wanted, List<Entry> entries) {
+            this.wanted = wanted;
+            this.entries = entries;
         }
     }
 
@@ -98,6 +104,7 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
     private final Executor executor;
     private final RuntimeObserver observer;
     private final TreeMap<String, Entry> entries = new TreeMap<>();
+    private final Map<List<AdapterWeight>, Variant> variants = new HashMap<>();
     private long clock;
     private long bytes;
     private int loaded;
@@ -142,88 +149,111 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
     public CompletableFuture<AdapterInfo> load(String name, String base, Path folder, boolean replace) {
         return CompletableFuture.supplyAsync(() -> {
             checkBase(base);
-            Entry entry;
             synchronized (this) {
                 if (!replace && entries.containsKey(name)) {
                     throw taken(name);
                 }
             }
-            entry = open(name, folder);
-            Resident resident = read(entry);
+            Entry entry = open(name, folder);
+            Variant variant = new Variant(List.of(new AdapterWeight(name, 1, firstTask(entry))), List.of(entry));
+            Resident resident = read(variant);
             synchronized (this) {
-                Entry before = entries.get(name);
-                if (before != null && !replace) {
-                    resident.adapter.close();
-                    throw taken(name);
-                }
-                if (before != null) {
-                    remove(before);
+                if (entries.containsKey(name)) {
+                    if (!replace) {
+                        resident.adapter.close();
+                        throw taken(name);
+                    }
+                    remove(name);
                 }
                 entries.put(name, entry);
-                admit(entry, resident);
+                variants.put(variant.wanted, variant);
+                admit(variant, resident);
                 evict();
                 return info(entry);
             }
         }, executor);
     }
 
+    /** A task to try an adapter of several with. */
+    private static String firstTask(Entry entry) {
+        try {
+            return entry.folder.tasks().stream().findFirst().orElse(null);
+        } catch (IOException e) {
+            throw unusable(entry.name, e);
+        }
+    }
+
     @Override
     public synchronized void unload(String name) {
-        Entry entry = entries.remove(name);
-        if (entry == null) {
+        if (entries.remove(name) == null) {
             throw unknown(name);
         }
-        remove(entry);
+        remove(name);
     }
 
     /**
-     * Takes a hold on an adapter, loading it when it is not in memory. The future fails with a {@link RuntimeFault} when there is none of that name
-     * or it cannot be used.
+     * Takes a hold on what a request asks for, loading it when it is not in memory. The future fails with a {@link RuntimeFault} when there is no
+     * adapter of a name, or it cannot be used.
+     *
+     * @param wanted at least one adapter, each at most once
      */
-    public CompletableFuture<Lease> acquire(String name) {
+    public CompletableFuture<Lease> acquire(List<AdapterWeight> wanted) {
         CompletableFuture<Resident> loading;
-        Entry entry;
         synchronized (this) {
-            entry = entries.get(name);
-            if (entry == null) {
-                return CompletableFuture.failedFuture(unknown(name));
+            Variant variant = variants.get(wanted);
+            if (variant == null) {
+                List<Entry> parts = new ArrayList<>();
+                for (AdapterWeight part : wanted) {
+                    Entry entry = entries.get(part.name());
+                    if (entry == null) {
+                        return CompletableFuture.failedFuture(unknown(part.name()));
+                    }
+                    if (parts.contains(entry)) {
+                        return CompletableFuture.failedFuture(RuntimeFault.invalid("adapters", "adapter " + part.name() + " is named twice"));
+                    }
+                    parts.add(entry);
+                }
+                variant = new Variant(List.copyOf(wanted), List.copyOf(parts));
+                variants.put(variant.wanted, variant);
             }
-            if (entry.resident != null) {
-                entry.resident.users++;
-                return CompletableFuture.completedFuture(new Lease(entry.resident));
+            if (variant.resident != null) {
+                variant.resident.users++;
+                return CompletableFuture.completedFuture(new Lease(variant.resident));
             }
-            entry.waiting++;
-            if (entry.loading == null) {
-                entry.loading = new CompletableFuture<>();
-                Entry wanted = entry;
-                executor.execute(() -> loadEntry(wanted));
+            variant.waiting++;
+            if (variant.loading == null) {
+                variant.loading = new CompletableFuture<>();
+                Variant missing = variant;
+                executor.execute(() -> load(missing));
             }
-            loading = entry.loading;
+            loading = variant.loading;
         }
         return loading.thenApply(Lease::new);
     }
 
-    private void loadEntry(Entry entry) {
+    private void load(Variant variant) {
         Resident resident = null;
         RuntimeException failure = null;
         try {
-            resident = read(entry);
+            resident = read(variant);
         } catch (RuntimeException e) {
             failure = e;
         }
         CompletableFuture<Resident> loading;
         synchronized (this) {
-            loading = entry.loading;
-            entry.loading = null;
+            loading = variant.loading;
+            variant.loading = null;
             if (resident != null) {
-                admit(entry, resident);
-                resident.users = entry.waiting;
-                if (entry.removed) {
-                    remove(entry);
+                admit(variant, resident);
+                resident.users = variant.waiting;
+                if (variant.removed) {
+                    retire(variant);
                 }
                 evict();
+            } else {
+                variants.remove(variant.wanted, variant);
             }
-            entry.waiting = 0;
+            variant.waiting = 0;
         }
         if (resident != null) {
             loading.complete(resident);
@@ -232,34 +262,51 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
         }
     }
 
-    private Resident read(Entry entry) {
+    private Resident read(Variant variant) {
+        String name = variant.entries.stream().map(Entry::name).collect(Collectors.joining("+"));
+        List<AdapterPart> parts = new ArrayList<>();
+        for (int i = 0; i < variant.wanted.size(); i++) {
+            AdapterWeight wanted = variant.wanted.get(i);
+            parts.add(new AdapterPart(wanted.name(), variant.entries.get(i).folder, wanted.task(), wanted.weight()));
+        }
         long start = System.nanoTime();
+        boolean read = false;
         try {
-            Resident resident = new Resident(loader.load(entry.name, entry.folder));
-            observer.adapterLoad(entry.name, Duration.ofNanos(System.nanoTime() - start), true);
+            Resident resident = new Resident(loader.load(parts));
+            read = true;
             return resident;
         } catch (IOException e) {
-            observer.adapterLoad(entry.name, Duration.ofNanos(System.nanoTime() - start), false);
-            throw unusable(entry.name, e);
+            throw unusable(name, e);
         } catch (RuntimeException | OutOfMemoryError e) {
-            observer.adapterLoad(entry.name, Duration.ofNanos(System.nanoTime() - start), false);
-            throw RuntimeFault.of(Kind.INTERNAL, "adapter " + entry.name + " could not be loaded: " + e, e);
+            throw RuntimeFault.of(Kind.INTERNAL, "adapter " + name + " could not be loaded: " + e, e);
+        } finally {
+            observer.adapterLoad(name, Duration.ofNanos(System.nanoTime() - start), read);
         }
     }
 
-    private void admit(Entry entry, Resident resident) {
-        entry.resident = resident;
+    private void admit(Variant variant, Resident resident) {
+        variant.resident = resident;
         resident.lastUse = ++clock;
         bytes += resident.adapter.bytes();
         loaded++;
     }
 
-    /** Forgets an entry's weights as soon as nobody uses them. */
-    private void remove(Entry entry) {
-        entry.removed = true;
-        if (entry.resident != null) {
-            Resident resident = entry.resident;
-            entry.resident = null;
+    /** Forgets everything made of an adapter, its weights as soon as nobody uses them. */
+    private void remove(String name) {
+        variants.values().removeIf(variant -> {
+            boolean gone = variant.entries.stream().anyMatch(entry -> entry.name.equals(name));
+            if (gone) {
+                retire(variant);
+            }
+            return gone;
+        });
+    }
+
+    private void retire(Variant variant) {
+        variant.removed = true;
+        if (variant.resident != null) {
+            Resident resident = variant.resident;
+            variant.resident = null;
             resident.retired = true;
             settle(resident);
         }
@@ -279,19 +326,18 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
 
     private void evict() {
         while (bytes > budget) {
-            Entry oldest = null;
-            for (Entry entry : entries.values()) {
-                if (entry.resident != null && entry.resident.users == 0
-                        && (oldest == null || entry.resident.lastUse < oldest.resident.lastUse)) {
-                    oldest = entry;
+            Variant oldest = null;
+            for (Variant variant : variants.values()) {
+                if (variant.resident != null && variant.resident.users == 0
+                        && (oldest == null || variant.resident.lastUse < oldest.resident.lastUse)) {
+                    oldest = variant;
                 }
             }
             if (oldest == null) {
                 return;
             }
-            Resident resident = oldest.resident;
-            oldest.resident = null;
-            release(resident);
+            variants.remove(oldest.wanted);
+            retire(oldest);
         }
     }
 
@@ -300,7 +346,7 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
             throw RuntimeFault.invalid("name", "an adapter's name must not be empty");
         }
         try {
-            return new Entry(name, PeftFolder.open(folder), folder);
+            return new Entry(name, AdapterFolder.open(folder), folder, Instant.now());
         } catch (IOException e) {
             throw unusable(name, e);
         }
@@ -326,9 +372,15 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
     }
 
     private AdapterInfo info(Entry entry) {
-        Resident resident = entry.resident;
-        return new AdapterInfo(entry.name, base, entry.folder.kind(), entry.source, entry.registered, resident != null,
-                resident == null ? 0 : resident.adapter.bytes());
+        long weight = 0;
+        boolean inMemory = false;
+        for (Variant variant : variants.values()) {
+            if (variant.resident != null && variant.entries.size() == 1 && variant.entries.getFirst() == entry) {
+                inMemory = true;
+                weight += variant.resident.adapter.bytes();
+            }
+        }
+        return new AdapterInfo(entry.name, base, entry.folder.kind(), entry.source, entry.registered, inMemory, weight);
     }
 
     public synchronized int loaded() {
@@ -351,7 +403,8 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
     /** Releases all adapters; none may be in use. */
     @Override
     public synchronized void close() {
-        entries.values().forEach(this::remove);
+        variants.values().forEach(this::retire);
+        variants.clear();
         entries.clear();
     }
 }

@@ -70,7 +70,7 @@ public final class ActiveGeneration {
             return false;
         }
         started = true;
-        sink.started(continuations.getFirst().promptLength());
+        sink.started(continuations.getFirst().promptTokens());
         return true;
     }
 

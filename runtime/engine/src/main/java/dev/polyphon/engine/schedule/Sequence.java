@@ -1,6 +1,7 @@
 package dev.polyphon.engine.schedule;
 
 import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.engine.model.AdapterWeights.Prefix;
 import java.util.Arrays;
 
 /**
@@ -11,6 +12,9 @@ public class Sequence {
     private static final int[] NO_BLOCKS = {};
 
     private final AdapterWeights adapter;
+    private final int prefixLength;
+    private final int given;
+    private final int activeFrom;
     private final int promptLength;
     private int[] tokens;
     private int length;
@@ -20,36 +24,64 @@ public class Sequence {
 
     /**
      * @param prompt at least one token
-     * @param adapter what its rows use; null for the base alone
+     * @param adapter what its rows use; null for the base alone. What the adapter puts before the first token takes the first positions
      */
     public Sequence(int[] prompt, AdapterWeights adapter) {
         if (prompt.length == 0) {
             throw new IllegalArgumentException("a prompt has at least one token");
         }
         this.adapter = adapter;
-        tokens = Arrays.copyOf(prompt, prompt.length + 16);
+        prefixLength = adapter == null ? 0 : adapter.prefixLength();
+        given = adapter != null && adapter.prefix() instanceof Prefix.KeysValues ? prefixLength : 0;
+        activeFrom = adapter == null ? 0 : active(adapter.activeFrom(prompt));
+        tokens = new int[prefixLength + prompt.length + 16];
+        for (int i = 0; i < prefixLength; i++) {
+            tokens[i] = -1 - i;
+        }
+        System.arraycopy(prompt, 0, tokens, prefixLength, prompt.length);
         promptLength = prompt.length;
-        length = prompt.length;
+        length = prefixLength + prompt.length;
+        computed = given;
+    }
+
+    private int active(int promptPosition) {
+        return promptPosition == 0 ? 0 : (int) Math.min((long) promptPosition + prefixLength, Integer.MAX_VALUE);
     }
 
     public final AdapterWeights adapter() {
         return adapter;
     }
 
-    public final int promptLength() {
+    /** Positions before the first token. */
+    public final int prefixLength() {
+        return prefixLength;
+    }
+
+    /** Positions whose keys and values the adapter brings along, so that they are not computed. */
+    final int given() {
+        return given;
+    }
+
+    /** The first position whose row uses the adapter. */
+    final int activeFrom() {
+        return activeFrom;
+    }
+
+    /** Tokens of the prompt, the adapter's prefix not counted. */
+    public final int promptTokens() {
         return promptLength;
     }
 
-    /** Tokens known: the prompt and what was generated. */
+    /** Positions known: the adapter's prefix, the prompt and what was generated. */
     public final int length() {
         return length;
     }
 
     public final int generated() {
-        return length - promptLength;
+        return length - prefixLength - promptLength;
     }
 
-    /** Tokens whose keys and values are in the cache. */
+    /** Positions whose keys and values are in the cache, or brought along. */
     public final int computed() {
         return computed;
     }
@@ -59,15 +91,16 @@ public class Sequence {
         return length - computed;
     }
 
+    /** The token at a position; below 0 in the adapter's prefix. */
     public final int token(int position) {
         return tokens[position];
     }
 
-    final int[] blocks() {
+    public final int[] blocks() {
         return blocks;
     }
 
-    final int blockCount() {
+    public final int blockCount() {
         return blockCount;
     }
 
@@ -82,7 +115,7 @@ public class Sequence {
         computed += rows;
     }
 
-    final void addBlock(int block) {
+    public final void addBlock(int block) {
         if (blockCount == blocks.length) {
             blocks = Arrays.copyOf(blocks, Math.max(8, 2 * blockCount));
         }
@@ -96,6 +129,6 @@ public class Sequence {
         }
         blocks = NO_BLOCKS;
         blockCount = 0;
-        computed = 0;
+        computed = given;
     }
 }

@@ -4,7 +4,7 @@ import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.model.AdapterPlan;
 import dev.polyphon.engine.model.AdapterPlan.Segment;
-import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.engine.model.AdapterWeights.Prefix;
 import dev.polyphon.engine.model.Decoder;
 import dev.polyphon.engine.sample.Choice;
 import dev.polyphon.engine.schedule.ActiveGeneration.Continuation;
@@ -169,7 +169,8 @@ public final class StepLoop implements AutoCloseable {
         if (plan.isEmpty()) {
             return;
         }
-        Batch batch = batch(plan);
+        StepRows step = StepRows.of(plan);
+        Batch batch = step.batch();
         int[] logitRows = new int[plan.size()];
         int count = 0;
         int decodeRows = 0;
@@ -182,8 +183,9 @@ public final class StepLoop implements AutoCloseable {
                 decodeRows++;
             }
         }
-        AdapterPlan adapters = adapterPlan(plan, batch);
+        AdapterPlan adapters = adapterPlan(step.segments());
         try {
+            writePrefixes(plan);
             decoder.forward(batch, adapters, cache, logitRows, count, logits);
         } catch (RuntimeException e) {
             LOG.error("a step of {} sequences failed", plan.size(), e);
@@ -260,51 +262,26 @@ public final class StepLoop implements AutoCloseable {
         publish();
     }
 
-    private Batch batch(List<Work> plan) {
-        int rows = 0;
-        for (Work work : plan) {
-            rows += work.rows();
-        }
-        int[] tokens = new int[rows];
-        int[] positions = new int[rows];
-        int[] firstRow = new int[plan.size() + 1];
-        int[][] tables = new int[plan.size()][];
-        int row = 0;
-        for (int i = 0; i < plan.size(); i++) {
-            Work work = plan.get(i);
-            firstRow[i] = row;
-            tables[i] = work.sequence().blocks();
-            for (int p = work.from(); p < work.from() + work.rows(); p++) {
-                tokens[row] = work.sequence().token(p);
-                positions[row++] = p;
-            }
-        }
-        firstRow[plan.size()] = row;
-        return new Batch(tokens, positions, firstRow, tables);
-    }
-
     /** The plan of the step before, when the same adapters still have the same rows. */
-    private AdapterPlan adapterPlan(List<Work> plan, Batch batch) {
-        List<Segment> segments = new ArrayList<>();
-        int i = 0;
-        while (i < plan.size()) {
-            AdapterWeights adapter = plan.get(i).sequence().adapter();
-            int first = batch.firstRow()[i];
-            while (i < plan.size() && plan.get(i).sequence().adapter() == adapter) {
-                i++;
-            }
-            if (adapter != null) {
-                segments.add(new Segment(adapter, first, batch.firstRow()[i] - first));
-            }
-        }
+    private AdapterPlan adapterPlan(List<Segment> segments) {
         if (!segments.equals(adapterPlan.segments())) {
             adapterPlan = segments.isEmpty() ? AdapterPlan.NONE : new AdapterPlan(segments);
         }
         return adapterPlan;
     }
 
+    /** Sequences that begin, or begin again, get the keys and values that their adapter brings along. */
+    private void writePrefixes(List<Work> plan) {
+        for (Work work : plan) {
+            Sequence sequence = work.sequence();
+            if (sequence.given() > 0 && work.from() == sequence.given()) {
+                decoder.writePrefix((Prefix.KeysValues) sequence.adapter().prefix(), sequence.blocks(), cache);
+            }
+        }
+    }
+
     private static int distinct(AdapterPlan plan) {
-        return plan.segments().size();
+        return (int) plan.segments().stream().map(Segment::adapter).distinct().count();
     }
 
     /** Stops after the step under way; what is left fails. */

@@ -20,10 +20,11 @@ import java.util.Optional;
  * @param adapter folder of the adapter, under {@code adapters}; null for the base alone
  * @param prompts token ids
  * @param greedy the ids that follow each prompt
+ * @param task which task of a multi-task adapter, or null
  * @param unsupported why the case cannot be run, or null
  */
 record ReferenceCase(String name, Path folder, String base, String adapter, int[][] prompts, int[][] greedy, double absolute,
-        double relative, String unsupported) {
+        double relative, String task, String unsupported) {
 
     static ReferenceCase read(Path folder) throws IOException {
         Path file = folder.resolve("case.json");
@@ -33,14 +34,14 @@ record ReferenceCase(String name, Path folder, String base, String adapter, int[
             throw new MalformedFileException(file, "needs base, prompts, greedy and tolerance");
         }
         String unsupported = null;
-        for (String key : List.of("task", "combine")) {
+        for (String key : List.of("combine")) {
             if (json.hasNonNull(key)) {
                 unsupported = key + " = " + json.get(key) + " is not supported";
             }
         }
         return new ReferenceCase(folder.getFileName().toString(), folder, json.path("base").asText(), json.path("adapter").textValue(),
                 ids(json.path("prompts")), ids(json.path("greedy")), tolerance.path("absolute").asDouble(),
-                tolerance.path("relative").asDouble(), unsupported);
+                tolerance.path("relative").asDouble(), json.hasNonNull("task") ? json.get("task").asText() : null, unsupported);
     }
 
     private static int[][] ids(JsonNode lists) {

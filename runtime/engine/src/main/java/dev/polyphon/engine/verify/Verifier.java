@@ -2,17 +2,20 @@ package dev.polyphon.engine.verify;
 
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
+import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.LoadedAdapter;
-import dev.polyphon.engine.adapter.PeftFolder;
-import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.model.AdapterPlan;
-import dev.polyphon.engine.model.AdapterPlan.Segment;
+import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.engine.model.AdapterWeights.Prefix;
 import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.BaseWeights;
 import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.model.Decoder;
+import dev.polyphon.engine.schedule.Sequence;
+import dev.polyphon.engine.schedule.StepRows;
+import dev.polyphon.engine.schedule.Work;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.Prompt;
@@ -162,7 +165,7 @@ public final class Verifier {
             if (one.unsupported() != null) {
                 throw new IOException(one.unsupported());
             }
-            return one.adapter() == null ? null : PeftFolder.open(adapterFolder(one)).load(one.name(), checkpoint.spec(), checkpoint.layout(), device);
+            return one.adapter() == null ? null : AdapterFolder.open(adapterFolder(one)).load(one.name(), one.task(), checkpoint, device);
         }
 
         private Path adapterFolder(ReferenceCase one) {
@@ -172,68 +175,50 @@ public final class Verifier {
         /** Logits of every position of every prompt, all computed in one step. */
         private Map<ReferenceCase, List<float[]>> logits(List<ReferenceCase> cases, Map<ReferenceCase, LoadedAdapter> adapters) {
             ArchitectureSpec spec = checkpoint.spec();
-            Batch batch = batch(cases);
-            int rows = batch.rows();
-            List<Segment> segments = new ArrayList<>();
-            int sequence = 0;
+            List<Work> plan = new ArrayList<>();
+            int block = 0;
             for (ReferenceCase one : cases) {
-                int first = batch.firstRow()[sequence];
-                sequence += one.prompts().length;
-                if (adapters.get(one) != null) {
-                    segments.add(new Segment(adapters.get(one).weights(), first, batch.firstRow()[sequence] - first));
+                AdapterWeights adapter = adapters.get(one) == null ? null : adapters.get(one).weights();
+                for (int[] prompt : one.prompts()) {
+                    Sequence sequence = new Sequence(prompt, adapter);
+                    while (sequence.blockCount() * BLOCK_SIZE < sequence.length()) {
+                        sequence.addBlock(block++);
+                    }
+                    plan.add(new Work(sequence, sequence.computed(), sequence.pending()));
                 }
             }
+            StepRows step = StepRows.of(plan);
+            int rows = step.batch().rows();
             int[] all = new int[rows];
             Arrays.setAll(all, i -> i);
             float[] out = new float[Math.multiplyExact(rows, spec.vocabulary())];
-            int blocks = Arrays.stream(batch.blocks()).mapToInt(b -> b.length).sum();
             try (Decoder decoder = new Decoder(device, spec, weights, rows, rows, spec.context());
-                    KvCache cache = device.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), blocks, BLOCK_SIZE)) {
-                decoder.forward(batch, new AdapterPlan(segments), cache, all, rows, out);
+                    KvCache cache = device.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), block, BLOCK_SIZE)) {
+                for (Work work : plan) {
+                    if (work.from() > 0) {
+                        decoder.writePrefix((Prefix.KeysValues) work.sequence().adapter().prefix(), work.sequence().blocks(), cache);
+                    }
+                }
+                decoder.forward(step.batch(), new AdapterPlan(step.segments()), cache, all, rows, out);
             }
             Map<ReferenceCase, List<float[]>> logits = new LinkedHashMap<>();
-            int row = 0;
+            int sequence = 0;
             for (ReferenceCase one : cases) {
                 List<float[]> perPrompt = new ArrayList<>();
                 for (int[] prompt : one.prompts()) {
-                    perPrompt.add(Arrays.copyOfRange(out, row * spec.vocabulary(), (row + prompt.length) * spec.vocabulary()));
-                    row += prompt.length;
+                    int end = step.batch().firstRow()[++sequence];
+                    perPrompt.add(Arrays.copyOfRange(out, (end - prompt.length) * spec.vocabulary(), end * spec.vocabulary()));
                 }
                 logits.put(one, perPrompt);
             }
             return logits;
         }
 
-        private static Batch batch(List<ReferenceCase> cases) {
-            List<int[]> prompts = cases.stream().flatMap(one -> Arrays.stream(one.prompts())).toList();
-            int rows = prompts.stream().mapToInt(p -> p.length).sum();
-            int[] tokens = new int[rows];
-            int[] positions = new int[rows];
-            int[] firstRow = new int[prompts.size() + 1];
-            int[][] blocks = new int[prompts.size()][];
-            int row = 0;
-            int block = 0;
-            for (int i = 0; i < prompts.size(); i++) {
-                int[] prompt = prompts.get(i);
-                for (int p = 0; p < prompt.length; p++) {
-                    tokens[row + p] = prompt[p];
-                    positions[row + p] = p;
-                }
-                row += prompt.length;
-                firstRow[i + 1] = row;
-                blocks[i] = new int[(prompt.length + BLOCK_SIZE - 1) / BLOCK_SIZE];
-                for (int b = 0; b < blocks[i].length; b++) {
-                    blocks[i][b] = block++;
-                }
-            }
-            return new Batch(tokens, positions, firstRow, blocks);
-        }
-
         /** Greedy ids of every prompt, all requested at once. */
         private Map<ReferenceCase, Greedy> greedy(List<ReferenceCase> cases) {
             Map<ReferenceCase, List<CompletableFuture<int[]>>> running = new LinkedHashMap<>();
             for (ReferenceCase one : cases) {
-                List<AdapterWeight> adapter = one.adapterName().map(AdapterWeight::new).map(List::of).orElse(List.of());
+                List<AdapterWeight> adapter = one.adapterName().map(n -> List.of(new AdapterWeight(n, 1, one.task()))).orElse(List.of());
                 if (one.adapter() != null && engine.adapters().find(one.adapter()).isEmpty()) {
                     engine.adapters().register(one.adapter(), name, adapterFolder(one));
                 }

@@ -14,8 +14,8 @@ import org.junit.jupiter.api.Test;
 /** The reference vectors, each case alone and in a batch with all others on its base. */
 class GoldenTest {
     private static final Path ROOT = Path.of("src/test/resources/golden");
-    private static final String SUPPORTED = "{base-[!m]*,base-mistral,lora-llama*,lora-mistral,lora-qwen[23],lora-gemma*,lora-phi3,lora-bloom,"
-            + "lora-opt,lora-gpt*,rslora-*,rank-pattern-*,layers-to-transform-*,mix-*}";
+    private static final String SUPPORTED = "{[!c]*,c[!o]*}";
+    private static final String OPEN = "mixtral";
 
     @Test
     void referenceKernelsReproduceTheVectors() throws IOException {
@@ -28,9 +28,10 @@ class GoldenTest {
     }
 
     private static void verify(Supplier<Kernels> kernels) throws IOException {
-        List<Verdict> verdicts = new Verifier(ROOT, kernels).run(SUPPORTED, true, verdict -> {});
-        assertThat(verdicts).filteredOn(v -> v.mode().equals("alone")).hasSize(37);
-        assertThat(verdicts).filteredOn(v -> v.mode().equals("mixed")).hasSize(37);
+        List<Verdict> verdicts = new Verifier(ROOT, kernels).run(SUPPORTED, true, verdict -> {}).stream()
+                .filter(verdict -> !verdict.name().endsWith(OPEN)).toList();
+        assertThat(verdicts).filteredOn(v -> v.mode().equals("alone")).hasSize(119);
+        assertThat(verdicts).filteredOn(v -> v.mode().equals("mixed")).hasSize(119);
         assertThat(verdicts).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
     }
 }

@@ -1,0 +1,299 @@
+package dev.polyphon.engine.adapter;
+
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.Owned;
+import dev.polyphon.engine.backend.Tensor;
+import dev.polyphon.engine.backend.Weight;
+import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.engine.model.ArchitectureSpec;
+import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.model.Checkpoint.Stored;
+import dev.polyphon.engine.model.Form;
+import dev.polyphon.engine.model.Layout;
+import dev.polyphon.engine.model.Module;
+import dev.polyphon.engine.model.Site;
+import dev.polyphon.engine.weights.DType;
+import dev.polyphon.engine.weights.Floats;
+import dev.polyphon.engine.weights.TensorView;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Collects the forms of one adapter while a reader goes through its tensors, and owns the memory they stand in: copies, since files may change or vanish
+ * while the adapter is served. Fused modules are split here: what a reader says of a module's path goes to each site stored there.
+ */
+final class AdapterBuilder implements AutoCloseable {
+    private final String name;
+    private final Checkpoint base;
+    private final ArchitectureSpec spec;
+    private final Kernels kernels;
+    private final Map<String, List<Layout.Part>> parts;
+    private final Owned memory = new Owned();
+    private final Arena arena = memory.own(Arena.ofShared());
+    private final Map<Site, List<Form>> forms = new HashMap<>();
+    private AdapterWeights.Prefix prefix;
+    private int[] invocation = {};
+    private long bytes;
+    /** While mixing: how much of the adapter that is read now is wanted, and the factors so far of each module. */
+    private Map<String, Mixed> mixed;
+    private String part;
+    private float factor = 1;
+
+    AdapterBuilder(String name, Checkpoint base, Kernels kernels) {
+        this.name = name;
+        this.base = base;
+        this.spec = base.spec();
+        this.kernels = kernels;
+        this.parts = base.layout().parts(spec.layers().size());
+    }
+
+    /** The factors of a module's low-rank deltas side by side: their product is the sum of the deltas. */
+    private record Mixed(Target target, Matrix a, Matrix b) {}
+
+    /** From now on an adapter is read of which so much is to be added. Only changes that add up can be: deltas of weights and of biases. */
+    void mix(String adapter, float weight) {
+        if (mixed == null) {
+            mixed = new LinkedHashMap<>();
+        }
+        part = adapter;
+        factor = weight;
+    }
+
+    /** A module of the checkpoint, at one or, when it is fused, several sites. */
+    final class Target {
+        private final String path;
+        private final List<Layout.Part> sites;
+
+        private Target(String path, List<Layout.Part> sites) {
+            this.path = path;
+            this.sites = sites;
+        }
+
+        String path() {
+            return path;
+        }
+
+        List<Layout.Part> sites() {
+            return sites;
+        }
+
+        Module module() {
+            return sites.getFirst().site().module();
+        }
+
+        int in() {
+            return spec.in(module());
+        }
+
+        /** Rows of the whole module, all parts together. */
+        int out() {
+            int out = 0;
+            for (Layout.Part part : sites) {
+                out += spec.out(part.site().module());
+            }
+            return out;
+        }
+
+        /** y += scale · B (A x), in the type the tensors have. */
+        void lowRank(TensorView a, TensorView b, float scale) {
+            if (mixed != null) {
+                lowRank(new Matrix(a.dim(0), a.dim(1), Floats.all(a)), new Matrix(b.dim(0), b.dim(1), Floats.all(b)).times(scale));
+                return;
+            }
+            Weight shrink = weight(a, null);
+            TensorView expand = copy(b);
+            for (Layout.Part part : sites) {
+                put(part.site(), new Form.LowRankDelta(shrink, memory.own(kernels.weight(expand, part.rows())), scale));
+            }
+        }
+
+        /** y += B (A x); held as a dense matrix where that is smaller. */
+        void lowRank(Matrix a, Matrix b) {
+            if (mixed == null) {
+                addLowRank(a, b);
+            } else {
+                mixed.merge(path, new Mixed(this, a, b.times(factor)), (before, now) -> new Mixed(this, before.a.above(now.a), before.b.beside(now.b)));
+            }
+        }
+
+        private void addLowRank(Matrix a, Matrix b) {
+            long factors = (long) a.rows() * (a.columns() + b.rows());
+            if (factors >= (long) a.columns() * b.rows()) {
+                addDense(b.times(a));
+                return;
+            }
+            Weight shrink = weight(a);
+            for (Layout.Part part : sites) {
+                put(part.site(), new Form.LowRankDelta(shrink, weight(b.rows(part.rows())), 1));
+            }
+        }
+
+        /** y += D x. */
+        void dense(Matrix delta) {
+            addDense(factor == 1 ? delta : delta.times(factor));
+        }
+
+        private void addDense(Matrix delta) {
+            for (Layout.Part part : sites) {
+                put(part.site(), new Form.DenseDelta(weight(delta.rows(part.rows()))));
+            }
+        }
+
+        /** y = scale ⊙ y + shift; either may be null. */
+        void scaleShift(float[] scale, float[] shift) throws AdapterFault {
+            for (Layout.Part part : sites) {
+                add(part.site(), new Form.ScaleShift(scale == null ? null : vector(select(scale, part)), shift == null ? null : vector(select(shift, part))));
+            }
+        }
+
+        void form(Form form) throws AdapterFault {
+            for (Layout.Part part : sites) {
+                add(part.site(), form);
+            }
+        }
+    }
+
+    ArchitectureSpec spec() {
+        return spec;
+    }
+
+    String name() {
+        return name;
+    }
+
+    /** The module of a path. @throws AdapterFault when this base has none there */
+    Target target(String path, String tensor) throws AdapterFault {
+        List<Layout.Part> sites = parts.get(path);
+        String found = path;
+        if (sites == null) {
+            found = "model." + path;
+            sites = parts.get(found);
+        }
+        if (sites == null) {
+            throw new AdapterFault("tensor " + tensor + " belongs to no module of this base (" + path + ")");
+        }
+        return new Target(found, sites);
+    }
+
+    /** The module of a path, which must be a linear layer inside the decoder's layers. */
+    Target linear(String path, String tensor) throws AdapterFault {
+        Target target = target(path, tensor);
+        if (target.module().norm() || target.module() == Module.EMBED || target.module() == Module.POSITIONS) {
+            throw new AdapterFault("tensor " + tensor + ": " + path + " is not a linear layer");
+        }
+        return target;
+    }
+
+    /** Paths of a module in every layer that has it, for example of {@link Module#DOWN}. */
+    String path(int layer, Module module) throws AdapterFault {
+        return base.layout().place(module).orElseThrow(() -> new AdapterFault("this base has no " + module)).path(layer);
+    }
+
+    /** The base's weight at a site, [out, in]. */
+    Matrix baseWeight(Site site) throws AdapterFault {
+        Stored stored = stored(site);
+        TensorView view = stored.weight();
+        Matrix matrix = new Matrix(view.dim(0), view.dim(1), Floats.all(view));
+        return (stored.transposed() ? matrix.transposed() : matrix).rows(stored.rows());
+    }
+
+    /** The base's bias at a site; null when there is none. */
+    float[] baseBias(Site site) throws AdapterFault {
+        Stored stored = stored(site);
+        if (stored.bias() == null) {
+            return null;
+        }
+        float[] all = Floats.all(stored.bias());
+        return stored.rows() == null ? all : new Matrix(all.length, 1, all).rows(stored.rows()).data();
+    }
+
+    private Stored stored(Site site) throws AdapterFault {
+        return base.stored(site).or(() -> site.module() == Module.HEAD ? base.stored(Site.of(Module.EMBED)) : java.util.Optional.empty())
+                .orElseThrow(() -> new AdapterFault("this base has no weight at " + site));
+    }
+
+    void add(Site site, Form form) throws AdapterFault {
+        if (mixed != null) {
+            throw unmixable("at " + site + " it does more than add to a weight");
+        }
+        put(site, form);
+    }
+
+    private void put(Site site, Form form) {
+        List<Form> atSite = forms.computeIfAbsent(site, s -> new ArrayList<>(1));
+        if (form instanceof Form.LowRankDelta && atSite.stream().anyMatch(Form.LowRankDelta.class::isInstance)) {
+            // The kernels take the low-rank deltas of a step in any order, so that two on the same rows would race.
+            throw new IllegalStateException("a second low-rank delta at " + site);
+        }
+        atSite.add(form);
+    }
+
+    private AdapterFault unmixable(String why) {
+        return new AdapterFault("adapter " + part + " cannot be weighted or mixed: " + why);
+    }
+
+    void prefix(AdapterWeights.Prefix value) throws AdapterFault {
+        if (mixed != null) {
+            throw unmixable("it stands before the prompt");
+        }
+        prefix = value;
+    }
+
+    void invocation(int[] tokens) throws AdapterFault {
+        if (mixed != null) {
+            throw unmixable("it is active from its invocation on");
+        }
+        invocation = tokens.clone();
+    }
+
+    Weight weight(TensorView view, int[] rows) {
+        return memory.own(kernels.weight(copy(view), rows));
+    }
+
+    Weight weight(Matrix matrix) {
+        MemorySegment data = arena.allocate(4L * matrix.data().length, 64);
+        MemorySegment.copy(matrix.data(), 0, data, ValueLayout.JAVA_FLOAT, 0, matrix.data().length);
+        bytes += data.byteSize();
+        return memory.own(kernels.weight(new TensorView(name, DType.F32, new long[] {matrix.rows(), matrix.columns()}, data)));
+    }
+
+    Tensor vector(float[] values) {
+        return tensor(new Matrix(1, values.length, values));
+    }
+
+    Tensor tensor(Matrix values) {
+        Tensor tensor = memory.own(kernels.tensor(values.rows(), values.columns()));
+        kernels.write(tensor, 0, values.rows(), values.data());
+        bytes += 4L * values.data().length;
+        return tensor;
+    }
+
+    static float[] select(float[] values, Layout.Part part) {
+        return new Matrix(values.length, 1, values).rows(part.rows()).data();
+    }
+
+    private TensorView copy(TensorView view) {
+        MemorySegment data = arena.allocate(view.data().byteSize(), 64).copyFrom(view.data());
+        bytes += data.byteSize();
+        return new TensorView(view.name(), view.dtype(), view.shape(), data);
+    }
+
+    LoadedAdapter build() {
+        if (mixed != null) {
+            mixed.values().forEach(m -> m.target.addLowRank(m.a, m.b));
+        }
+        return new LoadedAdapter(new AdapterWeights(name, spec.layers().size(), forms, prefix, invocation), bytes, memory);
+    }
+
+    /** Gives everything back; for readers that fail. */
+    @Override
+    public void close() {
+        memory.close();
+    }
+}

@@ -1,0 +1,167 @@
+package dev.polyphon.engine.adapter;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.weights.SafeTensors;
+import dev.polyphon.engine.weights.TensorFile;
+import dev.polyphon.engine.weights.TorchFile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/**
+ * An adapter as PEFT saves it: {@code adapter_config.json} with {@code adapter_model.safetensors} or, from older
+ * releases, {@code adapter_model.bin}. Other frameworks' adapters come in the same shape,
+ * under a {@code peft_type} of their own.
+ */
+public final class AdapterFolder {
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final long MOST_CONFIG_BYTES = 1 << 20;
+
+    private static final Map<String, AdapterReader> READERS = Map.ofEntries(
+            Map.entry("LORA", new LoraReader()),
+            Map.entry("ADALORA", LowRankReaders::adaLora),
+            Map.entry("IA3", ScaleReaders::ia3),
+            Map.entry("VERA", LowRankReaders::vera),
+            Map.entry("VBLORA", LowRankReaders::vbLora),
+            Map.entry("LOHA", LowRankReaders::loHa),
+            Map.entry("LOKR", DenseReaders::loKr),
+            Map.entry("RANDLORA", LowRankReaders::randLora),
+            Map.entry("MISS", LowRankReaders::miss),
+            Map.entry("C3A", DenseReaders::c3a),
+            Map.entry("SHIRA", DenseReaders::shira),
+            Map.entry("FOURIERFT", DenseReaders::fourierFt),
+            Map.entry("WAVEFT", DenseReaders::waveFt),
+            Map.entry("OFT", RotationReaders::oft),
+            Map.entry("BOFT", RotationReaders::boft),
+            Map.entry("HRA", RotationReaders::hra),
+            Map.entry("ROAD", ScaleReaders::road),
+            Map.entry("LN_TUNING", ScaleReaders::layerNorms),
+            Map.entry("POLY", MultiTaskReaders::poly),
+            Map.entry("TRAINABLE_TOKENS", EmbeddingReaders::trainableTokens),
+            Map.entry("PROMPT_TUNING", PrefixReaders::prompt),
+            Map.entry("P_TUNING", PrefixReaders::prompt),
+            Map.entry("PREFIX_TUNING", PrefixReaders::prefix),
+            Map.entry("BOTTLENECK", BottleneckReaders::bottleneck),
+            Map.entry("ADAPTERBIAS", BottleneckReaders::adapterBias),
+            Map.entry("HYDRA", BottleneckReaders::hydra),
+            Map.entry("HYPERNET", MultiTaskReaders::hypernetwork),
+            Map.entry("MHR", MultiTaskReaders::multiHeadRouting),
+            Map.entry("LTE", LowRankReaders::lteHeads),
+            Map.entry("HDPISSA", LowRankReaders::hdPissa),
+            Map.entry("SPARSE_LORA", LowRankReaders::sparseLora),
+            Map.entry("MOSA", DenseReaders::mosa));
+
+    private final Path folder;
+    private final AdapterOptions options;
+
+    private AdapterFolder(Path folder, AdapterOptions options) {
+        this.folder = folder;
+        this.options = options;
+    }
+
+    /** Reads the configuration alone. */
+    public static AdapterFolder open(Path folder) throws IOException {
+        Path file = folder.resolve("adapter_config.json");
+        if (!Files.isRegularFile(file)) {
+            throw new AdapterFault(folder + " has no adapter_config.json");
+        }
+        if (Files.size(file) > MOST_CONFIG_BYTES) {
+            throw new AdapterFault(file + " has " + Files.size(file) + " bytes; at most " + MOST_CONFIG_BYTES);
+        }
+        try {
+            JsonNode json = JSON.readTree(Files.readAllBytes(file));
+            if (json == null || json.path("peft_type").asText().isEmpty()) {
+                throw new AdapterFault(file + " has no peft_type");
+            }
+            return new AdapterFolder(folder, new AdapterOptions(file, json));
+        } catch (JsonProcessingException e) {
+            throw new AdapterFault(file + " is not JSON: " + e.getOriginalMessage());
+        }
+    }
+
+    /** {@code peft_type}, for example {@code LORA}. */
+    public String kind() {
+        return options.kind();
+    }
+
+    /** The tasks or languages of which a request has to name one; empty for adapters of one task. */
+    public List<String> tasks() throws AdapterFault {
+        return MultiTaskReaders.tasks(options);
+    }
+
+    /**
+     * Reads what one request asks for: an adapter, or the weighted sum of several.
+     *
+     * @throws AdapterFault when one is not understood, does not fit, or is no change that can be added up
+     */
+    public static LoadedAdapter load(List<AdapterPart> parts, Checkpoint base, Kernels kernels) throws IOException {
+        if (parts.size() == 1 && parts.getFirst().weight() == 1) {
+            AdapterPart part = parts.getFirst();
+            return part.folder().load(part.name(), part.task(), base, kernels);
+        }
+        AdapterBuilder builder = new AdapterBuilder(parts.stream().map(AdapterPart::name).collect(Collectors.joining("+")), base, kernels);
+        try {
+            for (AdapterPart part : parts) {
+                builder.mix(part.name(), part.weight());
+                part.folder().read(part.task(), builder);
+            }
+            return builder.build();
+        } catch (IOException | RuntimeException e) {
+            builder.close();
+            throw e;
+        }
+    }
+
+    /**
+     * Reads the tensors into memory of the adapter's own, checks them against the base, and hands them to the device.
+     *
+     * @param task which of a multi-task adapter's tasks or languages; null for adapters of one task
+     * @throws AdapterFault when it is not understood, or does not fit, with the tensor's name and both shapes
+     */
+    public LoadedAdapter load(String name, String task, Checkpoint base, Kernels kernels) throws IOException {
+        AdapterBuilder builder = new AdapterBuilder(name, base, kernels);
+        try {
+            read(task, builder);
+            return builder.build();
+        } catch (IOException | RuntimeException e) {
+            builder.close();
+            throw e;
+        }
+    }
+
+    private void read(String task, AdapterBuilder out) throws IOException {
+        AdapterReader reader = READERS.get(kind());
+        if (reader == null) {
+            throw new AdapterFault("peft_type " + kind() + " is not supported");
+        }
+        try (TensorFile file = openTensors()) {
+            AdapterTensors tensors = new AdapterTensors(file);
+            reader.read(options, tensors, task, out);
+            tensors.finish();
+        }
+    }
+
+    AdapterOptions options() {
+        return options;
+    }
+
+    /** The file with the tensors; {@code adapter_model.bin} where there is no {@code adapter_model.safetensors}. */
+    TensorFile openTensors() throws IOException {
+        Path safe = folder.resolve("adapter_model.safetensors");
+        if (Files.isRegularFile(safe)) {
+            return SafeTensors.open(safe);
+        }
+        Path torch = folder.resolve("adapter_model.bin");
+        if (Files.isRegularFile(torch)) {
+            return TorchFile.open(torch);
+        }
+        throw new AdapterFault(folder + " has no adapter_model.safetensors and no adapter_model.bin");
+    }
+}

@@ -1,0 +1,192 @@
+package dev.polyphon.engine.adapter;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.polyphon.engine.adapter.AdapterBuilder.Target;
+import dev.polyphon.engine.adapter.AdapterOptions.Patterns;
+import dev.polyphon.engine.model.Form;
+import dev.polyphon.engine.model.Layout;
+import dev.polyphon.engine.model.Module;
+import dev.polyphon.engine.weights.Floats;
+import dev.polyphon.engine.weights.TensorView;
+import java.io.IOException;
+import java.util.Arrays;
+import java.util.Set;
+import java.util.stream.IntStream;
+
+/**
+ * LoRA (Hu et al. 2021) with PEFT's options: rank-stabilised scale, patterns, DoRA (Liu et al. 2024), biases, embeddings and head, saved modules, token
+ * rows, activation by invocation tokens, and initialisations that took a part out of the base (PiSSA, Meng et al. 2024; OLoRA, Büyükakyüz 2024).
+ */
+final class LoraReader implements AdapterReader {
+    /** Initialisations after which the saved tensors are a delta to the base as published. */
+    private static final String[] PLAIN_INITIALISATIONS = {"true", "gaussian", "orthogonal", "eva", "loftq", "mica"};
+
+    @Override
+    public void read(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
+        options.understand("r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "bias", "lora_bias",
+                "init_lora_weights", "loftq_config", "eva_config", "modules_to_save", "trainable_token_indices", "alora_invocation_tokens",
+                "enable_lora", "merge_weights");
+        options.only("bias", "all", "lora_only");
+        int rank = options.integer("r");
+        if (rank < 1) {
+            throw new AdapterFault("r must be at least 1, found " + rank);
+        }
+        Patterns ranks = options.patterns("rank_pattern", rank);
+        Patterns alphas = options.patterns("alpha_pattern", options.number("lora_alpha", rank));
+        boolean stabilised = options.bool("use_rslora");
+        String initialisation = options.json("init_lora_weights").asText();
+        boolean residual = initialisation.equals("pissa") || initialisation.equals("olora");
+        if (!residual) {
+            options.only("init_lora_weights", PLAIN_INITIALISATIONS);
+        }
+        for (String path : modules(tensors)) {
+            Target target = out.linear(path, path + ".lora_A.weight");
+            double r = ranks.of(path);
+            float scale = (float) (alphas.of(path) / (stabilised ? Math.sqrt(r) : r));
+            TensorView a = shaped(weight(tensors, path, "lora_A"), (int) r, target.in());
+            TensorView b = shaped(weight(tensors, path, "lora_B"), target.out(), (int) r);
+            if (residual) {
+                withoutInitial(target, initialisation, matrix(a), matrix(b), scale, out);
+            } else {
+                target.lowRank(a, b, scale);
+            }
+            if (tensors.names().contains(path + ".lora_B.bias")) {
+                float[] bias = tensors.vector(path + ".lora_B.bias", target.out());
+                target.scaleShift(null, scaled(bias, scale));
+            }
+            if (options.bool("use_dora")) {
+                magnitude(target, magnitude(tensors, path, target), a, b, scale, out);
+            }
+        }
+        embedding(tensors, ranks, alphas, stabilised, out);
+        SavedModules.read(tensors, options.strings("modules_to_save"), out);
+        biases(tensors, out);
+        for (String path : tensors.modules(".base_layer.weight")) {
+            // PEFT saves the base's own embedding and head beside their deltas.
+            tensors.take(path + ".base_layer.weight");
+        }
+        EmbeddingReaders.tokenRows(tensors, options.json("trainable_token_indices"), ".token_adapter.trainable_tokens_delta", out);
+        JsonNode invocation = options.json("alora_invocation_tokens");
+        if (invocation.isArray() && !invocation.isEmpty()) {
+            out.invocation(IntStream.range(0, invocation.size()).map(i -> invocation.get(i).asInt()).toArray());
+        }
+    }
+
+    private static Set<String> modules(AdapterTensors tensors) {
+        return tensors.modules(".lora_A.weight", ".lora_A.default.weight", ".lora_B.weight", ".lora_B.default.weight");
+    }
+
+    /** Some versions wrote the adapter's name into the tensors'. */
+    private static TensorView weight(AdapterTensors tensors, String path, String matrix) throws AdapterFault {
+        String named = path + "." + matrix + ".default.weight";
+        return tensors.take(tensors.names().contains(named) ? named : path + "." + matrix + ".weight");
+    }
+
+    private static TensorView shaped(TensorView tensor, int rows, int columns) throws AdapterFault {
+        if (tensor.rank() != 2 || tensor.shape()[0] != rows || tensor.shape()[1] != columns) {
+            throw new AdapterFault("tensor " + tensor.name() + " is " + tensor.describe() + ", this base needs [" + rows + ", " + columns + "]");
+        }
+        switch (tensor.dtype()) {
+            case F32, F16, BF16 -> {}
+            default -> throw new AdapterFault("tensor " + tensor.name() + " is " + tensor.describe() + "; F32, F16 or BF16 are supported");
+        }
+        AdapterTensors.finite(tensor.name(), tensor);
+        return tensor;
+    }
+
+    private static float[] scaled(float[] values, float factor) {
+        float[] scaled = values.clone();
+        for (int i = 0; i < scaled.length; i++) {
+            scaled[i] *= factor;
+        }
+        return scaled;
+    }
+
+    /** Training began by moving a part of the base's weight into A and B: it is subtracted again, which doubles the rank. */
+    private static void withoutInitial(Target target, String initialisation, Matrix a, Matrix b, float scale, AdapterBuilder out)
+            throws AdapterFault {
+        if (target.sites().size() > 1) {
+            throw new AdapterFault("init_lora_weights = " + initialisation + " at the fused module " + target.path() + " is not supported");
+        }
+        Matrix weight = out.baseWeight(target.sites().getFirst().site());
+        boolean pissa = initialisation.equals("pissa");
+        Matrix.Factors initial = pissa ? weight.truncatedSvd(a.rows()) : weight.leadingQr(a.rows());
+        target.lowRank(a.above(initial.right()), b.times(scale).beside(initial.left().times(pissa ? -1 : -scale)));
+    }
+
+    private static Matrix matrix(TensorView view) {
+        return new Matrix(view.dim(0), view.dim(1), Floats.all(view));
+    }
+
+    private static float[] magnitude(AdapterTensors tensors, String path, Target target) throws AdapterFault {
+        String named = path + ".lora_magnitude_vector.weight";
+        return tensors.vector(tensors.names().contains(named) ? named : path + ".lora_magnitude_vector", target.out());
+    }
+
+    /** y = m/‖W + sBA‖ ⊙ (Wx + sBAx) + b, the norm taken over each row. */
+    private static void magnitude(Target target, float[] magnitude, TensorView a, TensorView b, float scale, AdapterBuilder out)
+            throws AdapterFault {
+        Matrix delta = matrix(b).times(matrix(a));
+        for (Layout.Part part : target.sites()) {
+            Matrix weight = out.baseWeight(part.site()).plus(delta.rows(part.rows()).times(scale));
+            float[] wanted = AdapterBuilder.select(magnitude, part);
+            float[] bias = out.baseBias(part.site());
+            float[] factors = new float[wanted.length];
+            float[] shift = bias == null ? null : new float[wanted.length];
+            for (int r = 0; r < factors.length; r++) {
+                double square = 0;
+                for (int c = 0; c < weight.columns(); c++) {
+                    square += (double) weight.at(r, c) * weight.at(r, c);
+                }
+                factors[r] = (float) (wanted[r] / Math.sqrt(square));
+                if (bias != null) {
+                    shift[r] = (1 - factors[r]) * bias[r];
+                }
+            }
+            out.add(part.site(), new Form.ScaleShift(out.vector(factors), shift == null ? null : out.vector(shift)));
+        }
+    }
+
+    private static void embedding(AdapterTensors tensors, Patterns ranks, Patterns alphas, boolean stabilised, AdapterBuilder out)
+            throws AdapterFault {
+        for (String path : tensors.modules(".lora_embedding_A")) {
+            Target target = out.target(path, path + ".lora_embedding_A");
+            if (target.module() != Module.EMBED) {
+                throw new AdapterFault("tensor " + path + ".lora_embedding_A does not belong to the embedding");
+            }
+            int r = (int) ranks.of(path);
+            Matrix a = tensors.matrix(path + ".lora_embedding_A", r, out.spec().vocabulary());
+            Matrix b = tensors.matrix(path + ".lora_embedding_B", out.spec().hidden(), r);
+            float scale = (float) (alphas.of(path) / (stabilised ? Math.sqrt(r) : r));
+            target.form(new Form.EmbeddingDelta(out.weight(a.transposed()), out.weight(b), scale));
+        }
+    }
+
+    /** {@code bias: all} and {@code lora_only} save the base's biases as training left them. */
+    private static void biases(AdapterTensors tensors, AdapterBuilder out) throws AdapterFault {
+        for (String path : tensors.modules(".base_layer.bias", ".bias")) {
+            String name = tensors.names().contains(path + ".base_layer.bias") ? path + ".base_layer.bias" : path + ".bias";
+            if (path.endsWith(".lora_B") || path.endsWith(".base_layer")) {
+                continue;
+            }
+            Target target = out.target(path, name);
+            if (target.module().norm()) {
+                continue;
+            }
+            float[] bias = tensors.vector(name, target.out());
+            for (Layout.Part part : target.sites()) {
+                float[] shift = AdapterBuilder.select(bias, part);
+                float[] before = out.baseBias(part.site());
+                if (before != null) {
+                    shift = shift.clone();
+                    for (int i = 0; i < shift.length; i++) {
+                        shift[i] -= before[i];
+                    }
+                }
+                if (!Arrays.equals(shift, new float[shift.length])) {
+                    out.add(part.site(), new Form.ScaleShift(null, out.vector(shift)));
+                }
+            }
+        }
+    }
+}

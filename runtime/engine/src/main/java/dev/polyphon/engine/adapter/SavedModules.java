@@ -1,0 +1,51 @@
+package dev.polyphon.engine.adapter;
+
+import dev.polyphon.engine.adapter.AdapterBuilder.Target;
+import dev.polyphon.engine.backend.Tensor;
+import dev.polyphon.engine.model.Form;
+import dev.polyphon.engine.model.Layout;
+import dev.polyphon.engine.model.Module;
+import java.util.List;
+
+/** Whole modules saved beside an adapter ({@code modules_to_save}): norms, the embedding, the head, or any linear layer. */
+final class SavedModules {
+    private SavedModules() {}
+
+    /** @param names endings of module paths */
+    static void read(AdapterTensors tensors, List<String> names, AdapterBuilder out) throws AdapterFault {
+        for (String path : tensors.modules(".weight")) {
+            boolean saved = names.stream().anyMatch(n -> path.equals(n) || path.endsWith("." + n) || path.endsWith(n));
+            if (!saved || path.endsWith(".base_layer") || path.endsWith(".lora_A") || path.endsWith(".lora_B")) {
+                continue;
+            }
+            Target target = out.target(path, path + ".weight");
+            if (target.module().norm()) {
+                norm(target, tensors, path, path, out);
+            } else if (target.module() == Module.EMBED) {
+                target.form(new Form.EmbeddingReplacement(out.weight(tensors.matrix(path + ".weight", out.spec().vocabulary(), out.spec().hidden()))));
+            } else {
+                linear(target, tensors, path, out);
+            }
+        }
+    }
+
+    /** @param prefix of the tensors {@code .weight} and {@code .bias} */
+    static void norm(Target target, AdapterTensors tensors, String path, String prefix, AdapterBuilder out) throws AdapterFault {
+        int width = target.module() == Module.Q_NORM || target.module() == Module.K_NORM ? out.spec().headDim() : out.spec().hidden();
+        float[] weight = tensors.vector(prefix + ".weight", width);
+        for (int i = 0; i < width; i++) {
+            weight[i] += out.spec().normOffset();
+        }
+        Tensor bias = tensors.names().contains(prefix + ".bias") ? out.vector(tensors.vector(prefix + ".bias", width)) : null;
+        target.form(new Form.NormReplacement(out.vector(weight), bias));
+    }
+
+    private static void linear(Target target, AdapterTensors tensors, String path, AdapterBuilder out) throws AdapterFault {
+        Matrix weight = tensors.matrix(path + ".weight", target.out(), target.in());
+        float[] bias = tensors.names().contains(path + ".bias") ? tensors.vector(path + ".bias", target.out()) : null;
+        for (Layout.Part part : target.sites()) {
+            out.add(part.site(), new Form.Replacement(out.weight(weight.rows(part.rows())),
+                    bias == null ? null : out.vector(AdapterBuilder.select(bias, part))));
+        }
+    }
+}

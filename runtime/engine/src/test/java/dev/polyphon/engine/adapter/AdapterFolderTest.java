@@ -1,0 +1,161 @@
+package dev.polyphon.engine.adapter;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.polyphon.engine.adapter.AdapterOptions.Patterns;
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.reference.ReferenceKernels;
+import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.weights.Floats;
+import dev.polyphon.engine.weights.SafeTensors;
+import dev.polyphon.engine.weights.SafeTensorsWriter;
+import dev.polyphon.engine.weights.TensorFile;
+import dev.polyphon.engine.weights.TensorView;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.BiFunction;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What is refused, and why; that what is accepted is applied rightly is held by the reference vectors. */
+class AdapterFolderTest {
+    private static final Path GOLDEN = Path.of("src/test/resources/golden");
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private static Kernels kernels;
+    private static Checkpoint base;
+
+    @TempDir
+    Path scratch;
+
+    @BeforeAll
+    static void open() throws IOException {
+        kernels = new ReferenceKernels();
+        base = Checkpoint.open(GOLDEN.resolve("bases/llama"));
+    }
+
+    @AfterAll
+    static void close() {
+        base.close();
+        kernels.close();
+    }
+
+    private static AdapterOptions options(String json) throws IOException {
+        return new AdapterOptions(Path.of("adapter_config.json"), JSON.readTree(json));
+    }
+
+    @Test
+    void patternsMatchTheEndOfAPathAfterADot() throws IOException {
+        Patterns ranks = options("""
+                {"rank_pattern": {"q_proj": 2, "layers.1.mlp.down_proj": 9, "layers\\\\.[45]\\\\..*": 3}}""").patterns("rank_pattern", 8);
+        assertThat(ranks.of("model.layers.0.self_attn.q_proj")).isEqualTo(2);
+        assertThat(ranks.of("model.layers.0.self_attn.xq_proj")).isEqualTo(8);
+        assertThat(ranks.of("model.layers.1.mlp.down_proj")).isEqualTo(9);
+        assertThat(ranks.of("model.layers.11.mlp.down_proj")).isEqualTo(8);
+        assertThat(ranks.of("model.layers.4.self_attn.v_proj")).isEqualTo(3);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"\"(\": 1", "\"q\": \"x\""})
+    void refusesMalformedPatterns(String entry) {
+        assertThatThrownBy(() -> options("{\"alpha_pattern\": {" + entry + "}}").patterns("alpha_pattern", 1)).isInstanceOf(AdapterFault.class)
+                .hasMessageContaining("alpha_pattern");
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            lora-llama-qv-r8 | layer_replication | [[0, 2]]            | layer_replication
+            lora-llama-qv-r8 | invented_later    | 3                   | invented_later
+            lora-llama-qv-r8 | init_lora_weights | "corda"             | init_lora_weights
+            lora-llama-qv-r8 | r                 | 0                   | at least 1
+            lora-llama-qv-r8 | r                 | "8"                 | r
+            lora-llama-qv-r8 | r                 | 7                   | lora_A
+            lora-llama-qv-r8 | peft_type         | "NEXT_YEARS"        | NEXT_YEARS
+            lora-llama-qv-r8 | peft_type         | null                | peft_type
+            ia3-llama        | invented_later    | true                | invented_later
+            boft-llama       | boft_n_butterfly_factor | 9             | boft
+            """)
+    void refusesOptionsThatItDoesNotUnderstand(String adapter, String option, String value, String message) throws IOException {
+        Path folder = altered(adapter, config -> config.set(option, JSON.readTree(value)), (name, tensor) -> tensor);
+        assertThatThrownBy(() -> load(folder)).isInstanceOf(IOException.class).hasMessageContaining(message);
+    }
+
+    @Test
+    void refusesWhatDoesNotFitTheBase() {
+        assertThatThrownBy(() -> load(GOLDEN.resolve("adapters/lora-llama-mha-bias"))).isInstanceOf(AdapterFault.class)
+                .hasMessageContaining("k_proj.lora_B.weight").hasMessageContaining("this base needs [");
+        assertThatThrownBy(() -> load(GOLDEN.resolve("adapters/lora-bloom"))).isInstanceOf(AdapterFault.class)
+                .hasMessageContaining("belongs to no module of this base");
+    }
+
+    @Test
+    void refusesMissingSurplusAndInfiniteTensors() throws IOException {
+        Path missing = altered("lora-llama-qv-r8", c -> {}, (name, tensor) -> name.endsWith("layers.1.self_attn.v_proj.lora_B.weight") ? null : tensor);
+        assertThatThrownBy(() -> load(missing)).isInstanceOf(AdapterFault.class).hasMessageContaining("layers.1.self_attn.v_proj.lora_B.weight is missing");
+        Path infinite = altered("lora-llama-qv-r8", c -> {}, (name, tensor) -> {
+            if (name.endsWith("layers.0.self_attn.q_proj.lora_A.weight")) {
+                tensor[3] = Float.NaN;
+            }
+            return tensor;
+        });
+        assertThatThrownBy(() -> load(infinite)).isInstanceOf(AdapterFault.class).hasMessageContaining("q_proj.lora_A.weight holds NaN");
+        Path surplus = altered("lora-llama-qv-r8", config -> config.put("peft_type", "ADALORA"), (name, tensor) -> tensor);
+        assertThatThrownBy(() -> load(surplus)).isInstanceOf(AdapterFault.class);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"dora-llama", "ia3-llama", "prefix-tuning-llama", "alora-llama", "lora-bias-llama", "oft-llama"})
+    void refusesToMixWhatDoesNotAddUp(String adapter) throws IOException {
+        AdapterFolder folder = AdapterFolder.open(GOLDEN.resolve("adapters").resolve(adapter));
+        assertThatThrownBy(() -> AdapterFolder.load(List.of(new AdapterPart(adapter, folder, null, 0.5f)), base, kernels))
+                .isInstanceOf(AdapterFault.class).hasMessageContaining(adapter + " cannot be weighted or mixed");
+    }
+
+    @Test
+    void aRequestToAnAdapterOfManyTasksMustNameOne() throws IOException {
+        AdapterFolder folder = AdapterFolder.open(GOLDEN.resolve("adapters/ref-mhr-llama"));
+        assertThat(folder.tasks()).contains("task2");
+        assertThatThrownBy(() -> folder.load("a", null, base, kernels)).isInstanceOf(AdapterFault.class).hasMessageContaining("task0, ");
+        assertThatThrownBy(() -> folder.load("a", "task9", base, kernels)).isInstanceOf(AdapterFault.class).hasMessageContaining("no task task9");
+    }
+
+    private static void load(Path folder) throws IOException {
+        AdapterFolder.open(folder).load("a", null, base, kernels).close();
+    }
+
+    /** Changes an adapter's configuration. */
+    @FunctionalInterface
+    private interface Edit {
+        void apply(ObjectNode config) throws IOException;
+    }
+
+    /** A copy of a reference adapter, changed; tensors for which null is given are left out. */
+    private Path altered(String adapter, Edit edit, BiFunction<String, float[], float[]> tensors) throws IOException {
+        Path from = GOLDEN.resolve("adapters").resolve(adapter);
+        Path to = Files.createTempDirectory(scratch, adapter);
+        ObjectNode config = (ObjectNode) JSON.readTree(Files.readAllBytes(from.resolve("adapter_config.json")));
+        edit.apply(config);
+        Files.write(to.resolve("adapter_config.json"), JSON.writeValueAsBytes(config));
+        SafeTensorsWriter writer = new SafeTensorsWriter();
+        try (TensorFile file = SafeTensors.open(from.resolve("adapter_model.safetensors"))) {
+            for (TensorView tensor : file.tensors()) {
+                float[] values = tensors.apply(tensor.name(), Floats.all(tensor));
+                if (values != null) {
+                    writer.add(tensor.name(), tensor.shape(), values);
+                }
+            }
+            writer.write(to.resolve("adapter_model.safetensors"));
+        }
+        return to;
+    }
+}
