@@ -106,10 +106,9 @@ final class AdapterBuilder implements AutoCloseable {
                 lowRank(new Matrix(a.dim(0), a.dim(1), Floats.all(a)), new Matrix(b.dim(0), b.dim(1), Floats.all(b)).times(scale));
                 return;
             }
-            Weight shrink = weight(a, null);
-            TensorView expand = copy(b);
+            Weight shrink = rows(copy(a));
             for (Layout.Part part : sites) {
-                put(part.site(), new Form.LowRankDelta(shrink, memory.own(kernels.weight(expand, part.rows())), scale));
+                put(part.site(), new Form.LowRankDelta(shrink, weight(b, part.rows()), scale));
             }
         }
 
@@ -128,7 +127,7 @@ final class AdapterBuilder implements AutoCloseable {
                 addDense(b.times(a));
                 return;
             }
-            Weight shrink = weight(a);
+            Weight shrink = table(a);
             for (Layout.Part part : sites) {
                 put(part.site(), new Form.LowRankDelta(shrink, weight(b.rows(part.rows())), 1));
             }
@@ -252,15 +251,33 @@ final class AdapterBuilder implements AutoCloseable {
         invocation = tokens.clone();
     }
 
-    Weight weight(TensorView view, int[] rows) {
-        return memory.own(kernels.weight(copy(view), rows));
+    /** For {@link Kernels#linear} and the B of low-rank deltas. */
+    private Weight weight(TensorView view, int[] rows) {
+        bytes += view.data().byteSize() / view.dim(0) * (rows == null ? view.dim(0) : rows.length);
+        return memory.own(kernels.weight(view, rows));
     }
 
+    /** For {@link Kernels#linear} and the B of low-rank deltas. */
     Weight weight(Matrix matrix) {
-        MemorySegment data = arena.allocate(4L * matrix.data().length, 64);
+        try (Arena passing = Arena.ofConfined()) {
+            return weight(view(matrix, passing), null);
+        }
+    }
+
+    /** For {@link Kernels#embed} and the A of low-rank deltas. */
+    Weight table(Matrix matrix) {
+        bytes += 4L * matrix.data().length;
+        return rows(view(matrix, arena));
+    }
+
+    private Weight rows(TensorView view) {
+        return memory.own(kernels.rows(view));
+    }
+
+    private TensorView view(Matrix matrix, Arena in) {
+        MemorySegment data = in.allocate(4L * matrix.data().length, 64);
         MemorySegment.copy(matrix.data(), 0, data, ValueLayout.JAVA_FLOAT, 0, matrix.data().length);
-        bytes += data.byteSize();
-        return memory.own(kernels.weight(new TensorView(name, DType.F32, new long[] {matrix.rows(), matrix.columns()}, data)));
+        return new TensorView(name, DType.F32, new long[] {matrix.rows(), matrix.columns()}, data);
     }
 
     Tensor vector(float[] values) {

@@ -40,7 +40,7 @@ final class EmbeddingReaders {
                 }
                 places.put(token, i);
             }
-            target.form(new Form.EmbeddingRows(out.weight(tensors.matrix(path + ending, list.size(), out.spec().hidden())), places));
+            target.form(new Form.EmbeddingRows(out.table(tensors.matrix(path + ending, list.size(), out.spec().hidden())), places));
         }
     }
 }

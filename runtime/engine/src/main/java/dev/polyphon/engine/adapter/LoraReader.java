@@ -158,7 +158,7 @@ final class LoraReader implements AdapterReader {
             Matrix a = tensors.matrix(path + ".lora_embedding_A", r, out.spec().vocabulary());
             Matrix b = tensors.matrix(path + ".lora_embedding_B", out.spec().hidden(), r);
             float scale = (float) (alphas.of(path) / (stabilised ? Math.sqrt(r) : r));
-            target.form(new Form.EmbeddingDelta(out.weight(a.transposed()), out.weight(b), scale));
+            target.form(new Form.EmbeddingDelta(out.table(a.transposed()), out.weight(b), scale));
         }
     }
 

@@ -22,7 +22,7 @@ final class SavedModules {
             if (target.module().norm()) {
                 norm(target, tensors, path, path, out);
             } else if (target.module() == Module.EMBED) {
-                target.form(new Form.EmbeddingReplacement(out.weight(tensors.matrix(path + ".weight", out.spec().vocabulary(), out.spec().hidden()))));
+                target.form(new Form.EmbeddingReplacement(out.table(tensors.matrix(path + ".weight", out.spec().vocabulary(), out.spec().hidden()))));
             } else {
                 linear(target, tensors, path, out);
             }

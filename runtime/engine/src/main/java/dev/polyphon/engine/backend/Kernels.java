@@ -22,8 +22,8 @@ public interface Kernels extends AutoCloseable {
     String describe();
 
     /**
-     * Takes a matrix [out, in] for {@link #linear}, {@link #lowRank} and {@link #embed}. It may go on reading the view's memory, which must stay
-     * mapped as long as the weight lives.
+     * Takes a matrix [out, in] that whole batches are multiplied with: for {@link #linear}, and the B of {@link #lowRank}. The view's memory is not
+     * needed afterwards.
      *
      * @param view two dimensions; any float or quantised type
      * @param rowOrder row {@code i} of the weight is row {@code rowOrder[i]} of the view; null keeps the order
@@ -32,6 +32,19 @@ public interface Kernels extends AutoCloseable {
 
     default Weight weight(TensorView view) {
         return weight(view, null);
+    }
+
+    /**
+     * Takes a matrix whose rows are wanted by themselves, a few at a time: for {@link #embed}, and the A of {@link #lowRank}. It may go on reading
+     * the view's memory, which must stay mapped as long as the weight lives.
+     *
+     * @param view two dimensions; any float or quantised type
+     * @param rowOrder row {@code i} of the weight is row {@code rowOrder[i]} of the view; null keeps the order
+     */
+    Weight rows(TensorView view, int[] rowOrder);
+
+    default Weight rows(TensorView view) {
+        return rows(view, null);
     }
 
     /** A zeroed f32 matrix for activations or, with one row, for bias and norm vectors. */
@@ -49,7 +62,11 @@ public interface Kernels extends AutoCloseable {
     /** Cosines and sines for positions 0 to {@code positions - 1}. */
     RotaryTable rotaryTable(float[] inverseFrequencies, float magnitude, int positions);
 
-    /** {@code out[r] = table[ids[r]] * scale} for the first {@code rows} ids. */
+    /**
+     * {@code out[r] = table[ids[r]] * scale} for the first {@code rows} ids.
+     *
+     * @param table made by {@link #rows}
+     */
     void embed(Weight table, int[] ids, int rows, float scale, Tensor out);
 
     /**

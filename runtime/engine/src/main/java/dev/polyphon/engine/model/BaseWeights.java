@@ -37,8 +37,8 @@ public final class BaseWeights implements AutoCloseable {
         this.checkpoint = checkpoint;
         this.spec = checkpoint.spec();
         try {
-            embedding = required(Site.of(Module.EMBED), linear(Site.of(Module.EMBED)));
-            positions = linear(Site.of(Module.POSITIONS));
+            embedding = required(Site.of(Module.EMBED), linear(Site.of(Module.EMBED), true));
+            positions = linear(Site.of(Module.POSITIONS), true);
             embeddingNorm = norm(Site.of(Module.EMBED_NORM), spec.hidden());
             List<LayerWeights> loaded = new ArrayList<>();
             for (int i = 0; i < spec.layers().size(); i++) {
@@ -46,11 +46,8 @@ public final class BaseWeights implements AutoCloseable {
             }
             layers = List.copyOf(loaded);
             finalNorm = norm(Site.of(Module.FINAL_NORM), spec.hidden());
-            Linear ownHead = spec.tied() ? null : linear(Site.of(Module.HEAD));
-            if (!spec.tied()) {
-                required(Site.of(Module.HEAD), ownHead);
-            }
-            head = ownHead == null ? new Linear(embedding.weight(), null) : ownHead;
+            Site headSite = Site.of(spec.tied() ? Module.EMBED : Module.HEAD);
+            head = required(headSite, linear(headSite, false));
         } catch (MalformedFileException | RuntimeException e) {
             close();
             throw e;
@@ -76,7 +73,7 @@ public final class BaseWeights implements AutoCloseable {
 
     private Linear needed(int layer, Module module) throws MalformedFileException {
         Site site = new Site(layer, module);
-        return required(site, linear(site));
+        return required(site, linear(site, false));
     }
 
     private Linear required(Site site, Linear linear) throws MalformedFileException {
@@ -86,7 +83,8 @@ public final class BaseWeights implements AutoCloseable {
         return linear;
     }
 
-    private Linear linear(Site site) throws MalformedFileException {
+    /** @param table whether its rows are looked up, not multiplied with */
+    private Linear linear(Site site, boolean table) throws MalformedFileException {
         Optional<Stored> stored = checkpoint.stored(site);
         if (stored.isEmpty()) {
             return null;
@@ -99,7 +97,7 @@ public final class BaseWeights implements AutoCloseable {
             throw new MalformedFileException(checkpoint.source(), "tensor " + s.weight().name() + " is " + s.weight().describe() + ", " + site + " needs ["
                     + spec.out(site.module()) + ", " + spec.in(site.module()) + "]");
         }
-        Weight weight = owned.own(kernels.weight(matrix, s.rows()));
+        Weight weight = owned.own(table ? kernels.rows(matrix, s.rows()) : kernels.weight(matrix, s.rows()));
         return new Linear(weight, s.bias() == null ? null : vector(s.bias(), s.rows(), spec.out(site.module()), 0));
     }
 

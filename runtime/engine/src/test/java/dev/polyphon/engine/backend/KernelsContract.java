@@ -212,7 +212,7 @@ public abstract class KernelsContract {
                     int count = Math.min(rows - first, random.nextInt(3) == 0 ? random.nextInt(20) : 1);
                     int rank = upTo(random, 64);
                     DType type = new DType[] {DType.F32, DType.F16, DType.BF16}[random.nextInt(3)];
-                    Weight a = kernels.weight(RandomData.matrix(arena, type, rank, in, random));
+                    Weight a = kernels.rows(RandomData.matrix(arena, type, rank, in, random));
                     Weight b = kernels.weight(RandomData.matrix(arena, type, out, rank, random));
                     items.add(new LowRank(first, count, a, b, random.nextFloat() * 4, y));
                     first += count + random.nextInt(3);
@@ -255,7 +255,7 @@ public abstract class KernelsContract {
                     Tensor y = kernels.tensor(rows, out);
                     List<LowRank> items = new ArrayList<>();
                     for (int i = 0, first = 0; i < 3; first = ends[i++]) {
-                        items.add(new LowRank(first, ends[i] - first, kernels.weight(a[i]), kernels.weight(b[i]), 2, y));
+                        items.add(new LowRank(first, ends[i] - first, kernels.rows(a[i]), kernels.weight(b[i]), 2, y));
                     }
                     kernels.lowRank(x, items);
                     float[] result = RandomData.values(kernels, y);
@@ -268,7 +268,7 @@ public abstract class KernelsContract {
                     int i = r < ends[0] ? 0 : r < ends[1] ? 1 : 2;
                     Tensor x = RandomData.tensor(one, 1, in, Arrays.copyOfRange(input, r * in, (r + 1) * in));
                     Tensor y = one.tensor(1, out);
-                    one.lowRank(x, List.of(new LowRank(0, 1, one.weight(a[i]), one.weight(b[i]), 2, y)));
+                    one.lowRank(x, List.of(new LowRank(0, 1, one.rows(a[i]), one.weight(b[i]), 2, y)));
                     assertThat(RandomData.values(one, y)).containsExactly(Arrays.copyOfRange(together, r * out, (r + 1) * out));
                 }
             }
@@ -403,7 +403,7 @@ public abstract class KernelsContract {
                 int in = width(type, random, 600);
                 int vocabulary = upTo(random, 50);
                 int[] ids = random.ints(20, 0, vocabulary).toArray();
-                Weight table = kernels.weight(RandomData.matrix(arena, type, vocabulary, in, random));
+                Weight table = kernels.rows(RandomData.matrix(arena, type, vocabulary, in, random));
                 Tensor out = random(kernels, 20, in + random.nextInt(2), random);
                 kernels.embed(table, ids, random.nextInt(21), random.nextBoolean() ? 1 : 24.5f, out);
                 return RandomData.values(kernels, out);
@@ -516,13 +516,14 @@ public abstract class KernelsContract {
         try (Arena arena = Arena.ofShared()) {
             Random random = new Random(1);
             Weight w = one.weight(RandomData.matrix(arena, DType.F32, 4, 8, random));
+            Weight table = one.rows(RandomData.matrix(arena, DType.F32, 4, 8, random));
             Tensor narrow = one.tensor(2, 3);
             Tensor wide = one.tensor(2, 8);
             assertThatThrownBy(() -> one.linear(narrow, 0, 1, List.of(new Projection(w, null, wide)))).isInstanceOf(IllegalArgumentException.class);
             assertThatThrownBy(() -> one.linear(wide, 0, 1, List.of(new Projection(w, null, narrow)))).isInstanceOf(IllegalArgumentException.class);
             assertThatThrownBy(() -> one.linear(wide, 1, 2, List.of(new Projection(w, null, wide))))
                     .isInstanceOf(IndexOutOfBoundsException.class);
-            assertThatThrownBy(() -> one.embed(w, new int[] {4}, 1, 1, wide)).isInstanceOf(IndexOutOfBoundsException.class);
+            assertThatThrownBy(() -> one.embed(table, new int[] {4}, 1, 1, wide)).isInstanceOf(IndexOutOfBoundsException.class);
             assertThatThrownBy(() -> one.weight(RandomData.matrix(arena, DType.F32, 4, 8, random), new int[] {0, 4}))
                     .isInstanceOf(IllegalArgumentException.class);
         }

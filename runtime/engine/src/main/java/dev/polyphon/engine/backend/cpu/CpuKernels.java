@@ -22,6 +22,7 @@ public final class CpuKernels implements Kernels {
     private final WorkerPool pool;
     private final Scratch[] scratch;
     private final Linear linear;
+    private final LowRankDeltas lowRank;
     private final Attention attention;
     private final Pointwise pointwise;
 
@@ -29,6 +30,7 @@ public final class CpuKernels implements Kernels {
         pool = new WorkerPool(threads, SPIN_NANOS);
         scratch = IntStream.range(0, threads).mapToObj(i -> new Scratch()).toArray(Scratch[]::new);
         linear = new Linear(pool, scratch);
+        lowRank = new LowRankDeltas(pool, scratch);
         attention = new Attention(pool, scratch);
         pointwise = new Pointwise(pool);
     }
@@ -47,7 +49,30 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public Weight weight(TensorView view, int[] rowOrder) {
-        return new CpuWeight(view, rowOrder);
+        checkMatrix(view, rowOrder);
+        return Panels.pack(view, rowOrder);
+    }
+
+    @Override
+    public Weight rows(TensorView view, int[] rowOrder) {
+        checkMatrix(view, rowOrder);
+        return new CpuRows(view, rowOrder);
+    }
+
+    private static void checkMatrix(TensorView view, int[] rowOrder) {
+        if (view.rank() != 2) {
+            throw new IllegalArgumentException("a weight has two dimensions, " + view.name() + " is " + view.describe());
+        }
+        if (!view.data().isNative()) {
+            throw new IllegalArgumentException("the bytes of " + view.name() + " are on the heap, weights are read from native memory");
+        }
+        // Says so now if it is no type of weights.
+        RowDecoder.decode(view.dtype(), 0, 0, 0);
+        for (int i = 0; rowOrder != null && i < rowOrder.length; i++) {
+            if (rowOrder[i] < 0 || rowOrder[i] >= view.dim(0)) {
+                throw new IllegalArgumentException("row " + rowOrder[i] + " of " + view.name() + ", which has " + view.dim(0));
+            }
+        }
     }
 
     @Override
@@ -77,7 +102,7 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public void embed(Weight table, int[] ids, int rows, float scale, Tensor out) {
-        pointwise.embed((CpuWeight) table, ids, rows, scale, (CpuTensor) out);
+        pointwise.embed((CpuRows) table, ids, rows, scale, (CpuTensor) out);
     }
 
     @Override
@@ -92,7 +117,7 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public void lowRank(Tensor x, List<LowRank> items) {
-        linear.lowRank((CpuTensor) x, items);
+        lowRank.add((CpuTensor) x, items);
     }
 
     @Override

@@ -16,8 +16,14 @@ final class CpuTensor implements Tensor {
         }
         this.rows = rows;
         this.columns = columns;
-        this.stride = columns + 15 & -16;
+        this.stride = stride(columns);
         this.memory = new NativeMemory(4L * rows * stride);
+    }
+
+    /** Whole cache lines, and not so round a number that the same columns of a few rows compete for the same sets of a cache. */
+    private static int stride(int columns) {
+        int whole = columns + 15 & -16;
+        return whole % 256 == 0 ? whole + 16 : whole;
     }
 
     @Override

@@ -13,12 +13,22 @@ final class Dot {
     private Dot() {}
 
     /**
-     * {@code out[i] = w[i] · x} for {@link #TILE} rows.
+     * {@code out[r][i] = w[i] · x[r]} for {@link #TILE} rows of the first operand.
      *
      * @param w first row; rows are {@code wBytes} apart and padded to whole vectors with zeros
-     * @param x need not be padded with zeros
+     * @param x first row; rows are {@code xBytes} apart and need no padding with zeros, but memory there
      */
-    static void tile(long w, long wBytes, long x, int length, float[] out, int at) {
+    static void multiply(long w, long wBytes, long x, long xBytes, int rows, int length, long out, long outBytes) {
+        int r = 0;
+        for (; r + 4 <= rows; r += 4) {
+            tile4(w, wBytes, x + r * xBytes, xBytes, length, out + r * outBytes, outBytes);
+        }
+        for (; r < rows; r++) {
+            tile(w, wBytes, x + r * xBytes, length, out + r * outBytes);
+        }
+    }
+
+    private static void tile(long w, long wBytes, long x, int length, long out) {
         FloatVector s0 = Lanes.zero();
         FloatVector s1 = s0;
         FloatVector s2 = s0;
@@ -34,14 +44,10 @@ final class Dot {
             s2 = Lanes.load(w2 + o).fma(v, s2);
             s3 = Lanes.load(w3 + o).fma(v, s3);
         }
-        out[at] = Lanes.sum(s0);
-        out[at + 1] = Lanes.sum(s1);
-        out[at + 2] = Lanes.sum(s2);
-        out[at + 3] = Lanes.sum(s3);
+        store(s0, s1, s2, s3, out);
     }
 
-    /** The same for four rows of the second operand at {@code xBytes} from each other; results of the next row follow. */
-    static void tile4(long w, long wBytes, long x, long xBytes, int length, float[] out, int at) {
+    private static void tile4(long w, long wBytes, long x, long xBytes, int length, long out, long outBytes) {
         FloatVector s00 = Lanes.zero();
         FloatVector s01 = s00;
         FloatVector s02 = s00;
@@ -91,20 +97,20 @@ final class Dot {
             s23 = r.fma(v2, s23);
             s33 = r.fma(v3, s33);
         }
-        store(s00, s01, s02, s03, out, at);
-        store(s10, s11, s12, s13, out, at + 4);
-        store(s20, s21, s22, s23, out, at + 8);
-        store(s30, s31, s32, s33, out, at + 12);
+        store(s00, s01, s02, s03, out);
+        store(s10, s11, s12, s13, out + outBytes);
+        store(s20, s21, s22, s23, out + 2 * outBytes);
+        store(s30, s31, s32, s33, out + 3 * outBytes);
     }
 
     private static FloatVector load(long address, int left) {
         return left >= Lanes.L ? Lanes.load(address) : Lanes.loadFirst(address, left);
     }
 
-    private static void store(FloatVector a, FloatVector b, FloatVector c, FloatVector d, float[] out, int at) {
-        out[at] = Lanes.sum(a);
-        out[at + 1] = Lanes.sum(b);
-        out[at + 2] = Lanes.sum(c);
-        out[at + 3] = Lanes.sum(d);
+    private static void store(FloatVector a, FloatVector b, FloatVector c, FloatVector d, long out) {
+        Lanes.set(out, Lanes.sum(a));
+        Lanes.set(out + 4, Lanes.sum(b));
+        Lanes.set(out + 8, Lanes.sum(c));
+        Lanes.set(out + 12, Lanes.sum(d));
     }
 }

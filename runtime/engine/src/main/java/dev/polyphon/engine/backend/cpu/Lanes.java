@@ -5,7 +5,9 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
+import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
@@ -81,6 +83,41 @@ final class Lanes {
         return ByteVector.fromMemorySegment(B, ALL, address, LE);
     }
 
+    /** As many signed bytes as lanes. May read up to 8 bytes, more than it uses. */
+    static FloatVector loadBytesAsFloats(long address) {
+        return (FloatVector) loadBytes(address).convertShape(VectorOperators.B2F, F, 0);
+    }
+
+    /** As many unsigned bytes as lanes. May read up to 8 bytes, more than it uses. */
+    static IntVector loadUnsignedBytes(long address) {
+        return (IntVector) loadBytes(address).convertShape(VectorOperators.ZERO_EXTEND_B2I, I, 0);
+    }
+
+    /** Bits 0 to 3. */
+    static FloatVector low(IntVector v) {
+        return (FloatVector) v.and(15).convert(VectorOperators.I2F, 0);
+    }
+
+    /** Bits 4 and up. */
+    static FloatVector high(IntVector v) {
+        return (FloatVector) v.lanewise(VectorOperators.LSHR, 4).convert(VectorOperators.I2F, 0);
+    }
+
+    /**
+     * As many finite IEEE half floats as lanes. Their exponent and mantissa are moved to a float's place, where they stand for a number 2^112 times
+     * too small, subnormals included. Infinities come out as 65536.
+     */
+    static FloatVector loadHalves(long address) {
+        IntVector v = (IntVector) loadShorts(address).convertShape(VectorOperators.S2I, I, 0);
+        return v.lanewise(VectorOperators.LSHL, 13).and(0x8FFFE000).reinterpretAsFloats().mul(0x1p112f);
+    }
+
+    /** As many bfloat16 as lanes. */
+    static FloatVector loadBrains(long address) {
+        IntVector v = (IntVector) loadShorts(address).convertShape(VectorOperators.S2I, I, 0);
+        return v.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
+    }
+
     static ShortVector loadShorts(long address) {
         return ShortVector.fromMemorySegment(S, ALL, address, LE);
     }
@@ -107,6 +144,14 @@ final class Lanes {
 
     static short getShort(long address) {
         return ALL.get(SHORT, address);
+    }
+
+    static void setShort(long address, short value) {
+        ALL.set(SHORT, address, value);
+    }
+
+    static void setByte(long address, int value) {
+        ALL.set(ValueLayout.JAVA_BYTE, address, (byte) value);
     }
 
     static float getHalf(long address) {

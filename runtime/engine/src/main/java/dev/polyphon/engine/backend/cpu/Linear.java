@@ -1,13 +1,17 @@
 package dev.polyphon.engine.backend.cpu;
 
-import dev.polyphon.engine.backend.LowRank;
 import dev.polyphon.engine.backend.Projection;
 import java.util.List;
 
-/** Matrix products of activations with frozen matrices: a few rows of the matrix are decoded to f32 in cache, then used for all rows of the batch. */
+/**
+ * Matrix products of activations with frozen matrices, panel by panel. One row is multiplied while the panel is decoded in registers; for more, a
+ * stretch of the panel is decoded to f32 in the nearest cache, then used for all rows.
+ */
 final class Linear {
     /** Multiply-adds below which waking others costs more than it gives. */
-    private static final long SMALL = 40_000;
+    static final long SMALL = 60_000;
+    /** Columns decoded at once: the stretch shares the nearest cache with a tile of inputs and outputs. */
+    static final int STRETCH = 128;
 
     private final WorkerPool pool;
     private final Scratch[] scratch;
@@ -19,119 +23,87 @@ final class Linear {
 
     void linear(CpuTensor x, int firstRow, int rows, List<Projection> projections) {
         x.holding(firstRow, rows);
+        if (rows == 0) {
+            return;
+        }
         int count = projections.size();
-        int[] firstPiece = new int[count + 1];
+        int panels = 0;
         long work = 0;
-        int allOut = 0;
         for (Projection p : projections) {
-            CpuWeight w = ((CpuWeight) p.weight()).open();
+            Panels w = (Panels) p.weight();
             x.wide(w.in(), "the input of a linear layer");
             ((CpuTensor) p.out()).wide(w.out(), "the output of a linear layer").holding(firstRow, rows);
             if (p.bias() != null) {
                 ((CpuTensor) p.bias()).wide(w.out(), "a bias").holding(0, 1);
             }
             work += (long) rows * w.out() * w.in();
-            allOut += w.out();
+            panels += w.count();
         }
-        int chunk = chunk(allOut, work);
+        int chunk = chunk(panels, work);
+        int[] firstPiece = new int[count + 1];
         for (int i = 0; i < count; i++) {
-            firstPiece[i + 1] = firstPiece[i] + (projections.get(i).weight().out() + chunk - 1) / chunk;
+            firstPiece[i + 1] = firstPiece[i] + (((Panels) projections.get(i).weight()).count() + chunk - 1) / chunk;
         }
-        pool.run(rows == 0 ? 0 : firstPiece[count], (worker, piece) -> {
+        pool.run(firstPiece[count], (worker, piece) -> {
             int i = 0;
             while (piece >= firstPiece[i + 1]) {
                 i++;
             }
             Projection p = projections.get(i);
+            Panels w = (Panels) p.weight();
             int from = (piece - firstPiece[i]) * chunk;
-            int to = Math.min(from + chunk, p.weight().out());
-            CpuTensor out = (CpuTensor) p.out();
-            CpuTensor bias = (CpuTensor) p.bias();
-            product((CpuWeight) p.weight(), from, to, x.row(firstRow), x.rowBytes(), rows, scratch[worker], (row, column, sum) -> {
-                float b = bias == null ? 0 : Lanes.get(bias.row(0) + 4L * column);
-                Lanes.set(out.row(firstRow + row) + 4L * column, sum + b);
-            });
+            for (int panel = from; panel < Math.min(from + chunk, w.count()); panel++) {
+                project(p, panel, x, firstRow, rows, scratch[worker]);
+            }
         });
     }
 
-    void lowRank(CpuTensor x, List<LowRank> items) {
-        long work = 0;
-        for (LowRank item : items) {
-            CpuWeight a = ((CpuWeight) item.a()).open();
-            CpuWeight b = ((CpuWeight) item.b()).open();
-            if (a.out() != b.in()) {
-                throw new IllegalArgumentException("a low-rank pair of ranks " + a.out() + " and " + b.in());
-            }
-            x.wide(a.in(), "the input of a low-rank pair").holding(item.firstRow(), item.rows());
-            ((CpuTensor) item.out()).wide(b.out(), "the output of a low-rank pair").holding(item.firstRow(), item.rows());
-            work += (long) item.rows() * a.out() * (a.in() + b.out());
-        }
-        int at = 0;
-        while (work < SMALL && at < items.size()) {
-            lowRank(x, items.get(at++), scratch[0]);
-        }
-        int from = at;
-        pool.run(items.size() - from, (worker, piece) -> lowRank(x, items.get(from + piece), scratch[worker]));
+    /** Panels in a piece: several pieces for each thread, but none too small to be worth its turn. */
+    private int chunk(int panels, long work) {
+        long pieces = pool.threads() == 1 ? 1 : Math.min(8L * pool.threads(), Math.max(1, work / SMALL));
+        return (int) Math.max(1, (panels + pieces - 1) / pieces);
     }
 
-    private static void lowRank(CpuTensor x, LowRank item, Scratch scratch) {
-        CpuWeight a = (CpuWeight) item.a();
-        CpuWeight b = (CpuWeight) item.b();
-        CpuTensor out = (CpuTensor) item.out();
-        int rank = a.out();
-        long stride = 4L * Lanes.roundUp(rank);
-        try (NativeMemory shrunk = new NativeMemory(item.rows() * stride)) {
-            long s = shrunk.address();
-            product(a, 0, rank, x.row(item.firstRow()), x.rowBytes(), item.rows(), scratch,
-                    (row, column, sum) -> Lanes.set(s + row * stride + 4L * column, sum));
-            product(b, 0, b.out(), s, stride, item.rows(), scratch, (row, column, sum) -> {
-                long o = out.row(item.firstRow() + row) + 4L * column;
-                Lanes.set(o, Math.fma(item.scale(), sum, Lanes.get(o)));
-            });
+    private static void project(Projection p, int panel, CpuTensor x, int firstRow, int rows, Scratch scratch) {
+        Panels w = (Panels) p.weight();
+        CpuTensor out = (CpuTensor) p.out();
+        int column = panel * Panels.WIDTH;
+        int width = Math.min(Panels.WIDTH, w.out() - column);
+        long bias = p.bias() == null ? 0 : ((CpuTensor) p.bias()).row(0) + 4L * column;
+        long decoded = scratch.bytes(4L * Panels.WIDTH * (STRETCH + rows));
+        boolean whole = width == Panels.WIDTH;
+        // A panel that the matrix does not fill would write over what stands next to its columns.
+        long sums = whole ? out.row(firstRow) + 4L * column : decoded + 4L * Panels.WIDTH * STRETCH;
+        long sumBytes = whole ? out.rowBytes() : 4L * Panels.WIDTH;
+        for (int r = 0; r < rows; r++) {
+            start(bias, width, sums + r * sumBytes);
+        }
+        multiply(w, panel, x.row(firstRow), x.rowBytes(), rows, sums, sumBytes, decoded, scratch);
+        for (int r = 0; r < rows && !whole; r++) {
+            Lanes.copy(sums + r * sumBytes, out.row(firstRow + r) + 4L * column, 4L * width);
         }
     }
 
-    /** Rows of the matrices in a piece: several pieces for each thread, but none too small to be worth its turn. */
-    private int chunk(int allOut, long work) {
-        long pieces = Math.min(pool.threads() == 1 ? 1 : 8L * pool.threads(), Math.max(1, work / SMALL));
-        int chunk = (int) Math.max(Dot.TILE, (allOut + pieces - 1) / pieces);
-        return chunk + Dot.TILE - 1 & -Dot.TILE;
+    private static void start(long bias, int width, long sums) {
+        if (bias == 0) {
+            Lanes.store(Lanes.zero(), sums);
+            Lanes.store(Lanes.zero(), sums + 4L * Lanes.L);
+        } else {
+            Lanes.copy(bias, sums, 4L * width);
+        }
     }
 
-    @FunctionalInterface
-    private interface Sink {
-        void accept(int row, int column, float sum);
-    }
-
-    /** Products of rows {@code from} to {@code to} of a matrix with all rows of the input. */
-    private static void product(CpuWeight w, int from, int to, long x, long xBytes, int rows, Scratch scratch, Sink sink) {
-        int in = w.in();
-        int tile = Dot.TILE;
-        long stride = 4L * Lanes.roundUp(in);
-        long decoded = scratch.bytes(tile * stride + 64);
-        float[] sums = scratch.floats(tile * 4);
-        for (int o = from; o < to; o += tile) {
-            int real = Math.min(tile, to - o);
-            for (int i = 0; i < real; i++) {
-                w.decodeRow(o + i, decoded + i * stride);
-                for (int c = in; c < Lanes.roundUp(in); c++) {
-                    Lanes.set(decoded + i * stride + 4L * c, 0);
-                }
-            }
-            int r = 0;
-            for (; r + 4 <= rows; r += 4) {
-                Dot.tile4(decoded, stride, x + r * xBytes, xBytes, in, sums, 0);
-                for (int i = 0; i < 4; i++) {
-                    for (int j = 0; j < real; j++) {
-                        sink.accept(r + i, o + j, sums[4 * i + j]);
-                    }
-                }
-            }
-            for (; r < rows; r++) {
-                Dot.tile(decoded, stride, x + r * xBytes, in, sums, 0);
-                for (int j = 0; j < real; j++) {
-                    sink.accept(r, o + j, sums[j]);
-                }
+    /** {@code sums += x · panel} for all rows; {@code decoded} has room for a stretch. */
+    static void multiply(Panels w, int panel, long x, long xBytes, int rows, long sums, long sumBytes, long decoded, Scratch scratch) {
+        long at = w.at(panel);
+        int step = rows == 1 ? Panels.MOST_COLUMNS : STRETCH;
+        for (int k = 0; k < w.in(); k += step) {
+            int length = Math.min(step, w.in() - k);
+            if (rows == 1) {
+                w.multiply(at, k, length, x + 4L * k, sums, scratch);
+            } else {
+                w.decode(at, k, length, decoded, scratch);
+                Tiles.multiply(decoded, x + 4L * k, xBytes, rows, length, sums, sumBytes);
             }
         }
     }

@@ -30,7 +30,7 @@ final class Pointwise {
         });
     }
 
-    void embed(CpuWeight table, int[] ids, int rows, float scale, CpuTensor out) {
+    void embed(CpuRows table, int[] ids, int rows, float scale, CpuTensor out) {
         table.open();
         out.wide(table.in(), "the output of an embedding").holding(0, rows);
         for (int r = 0; r < rows; r++) {
@@ -39,7 +39,7 @@ final class Pointwise {
             }
         }
         rows(rows, table.in(), r -> {
-            table.decodeRow(ids[r], out.row(r));
+            table.decode(ids[r], out.row(r));
             if (scale != 1) {
                 for (int c = 0; c < table.in(); c += Lanes.L) {
                     storeUpTo(Lanes.load(out.row(r) + 4L * c).mul(scale), out.row(r), c, table.in());

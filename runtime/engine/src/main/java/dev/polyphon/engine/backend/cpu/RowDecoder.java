@@ -113,7 +113,8 @@ final class RowDecoder {
         }
     }
 
-    private static int scale6(long scales, int group, boolean min) {
+    /** The 6-bit scale or minimum of one of eight groups, out of the 12 bytes that hold them all. */
+    static int scale6(long scales, int group, boolean min) {
         int place = group % 4;
         if (group < 4) {
             return Lanes.getUnsignedByte(scales + place + (min ? 4 : 0)) & 63;

@@ -2,10 +2,10 @@ package dev.polyphon.engine.backend.cpu;
 
 /** Memory of one worker for the time of one piece; it grows to the largest ever asked for. */
 final class Scratch implements AutoCloseable {
+    private final NativeMemory scales = new NativeMemory(4L * 2 * Panels.WIDTH * (Panels.MOST_COLUMNS / 16));
     private NativeMemory memory = new NativeMemory(1 << 16);
-    private float[] floats = new float[256];
 
-    /** At least so many bytes of anything. */
+    /** At least so many bytes of anything, at a cache line's boundary. */
     long bytes(long least) {
         if (memory.bytes() < least) {
             memory.close();
@@ -14,16 +14,14 @@ final class Scratch implements AutoCloseable {
         return memory.address();
     }
 
-    /** At least so many floats of anything. */
-    float[] floats(int least) {
-        if (floats.length < least) {
-            floats = new float[least + least / 2];
-        }
-        return floats;
+    /** Room for the scales of {@link Panels#MOST_COLUMNS} columns of a panel. */
+    long scales() {
+        return scales.address();
     }
 
     @Override
     public void close() {
         memory.close();
+        scales.close();
     }
 }

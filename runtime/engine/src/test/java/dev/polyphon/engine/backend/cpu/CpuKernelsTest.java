@@ -9,6 +9,7 @@ import dev.polyphon.engine.backend.RandomData;
 import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.backend.Weight;
 import dev.polyphon.engine.weights.DType;
+import dev.polyphon.engine.weights.TensorView;
 import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.Random;
@@ -24,11 +25,16 @@ class CpuKernelsTest extends KernelsContract {
     void closedMemoryIsNotTouched() {
         try (Kernels kernels = CpuKernels.open(1)) {
             Arena file = Arena.ofShared();
-            Weight w = kernels.weight(RandomData.matrix(file, DType.Q8_0, 4, 32, new Random(1)));
+            TensorView view = RandomData.matrix(file, DType.Q8_0, 4, 32, new Random(1));
+            Weight w = kernels.weight(view);
+            Weight table = kernels.rows(view);
             Tensor x = kernels.tensor(1, 32);
             Tensor out = kernels.tensor(1, 4);
-            kernels.linear(x, 0, 1, List.of(new Projection(w, null, out)));
+            kernels.embed(table, new int[] {3}, 1, 1, x);
             file.close();
+            assertThatThrownBy(() -> kernels.embed(table, new int[] {3}, 1, 1, x)).isInstanceOf(IllegalStateException.class);
+            kernels.linear(x, 0, 1, List.of(new Projection(w, null, out)));
+            w.close();
             assertThatThrownBy(() -> kernels.linear(x, 0, 1, List.of(new Projection(w, null, out)))).isInstanceOf(IllegalStateException.class);
             x.close();
             assertThatThrownBy(() -> kernels.read(x, 0, 1, new float[32])).isInstanceOf(IllegalStateException.class);

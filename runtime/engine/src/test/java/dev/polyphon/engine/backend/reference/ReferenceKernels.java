@@ -83,6 +83,11 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
+    public Weight rows(TensorView view, int[] rowOrder) {
+        return weight(view, rowOrder);
+    }
+
+    @Override
     public Tensor tensor(int rows, int columns) {
         return new ArrayTensor(rows, columns, new float[Math.multiplyExact(rows, columns)]);
     }

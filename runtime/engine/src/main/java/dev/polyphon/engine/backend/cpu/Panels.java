@@ -1,0 +1,90 @@
+package dev.polyphon.engine.backend.cpu;
+
+import dev.polyphon.engine.backend.Weight;
+import dev.polyphon.engine.weights.TensorView;
+import java.util.stream.IntStream;
+
+/**
+ * A matrix [out, in] laid out for products: panels of {@link #WIDTH} rows, in each the rows' elements of one column next to each other, so that
+ * outputs lie along the lanes and no sum has to be taken across them. Elements stay in the precision that they have in the file; past the last
+ * row a panel holds zeros.
+ */
+abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanels {
+    /** Rows of a panel: two vectors. */
+    static final int WIDTH = 2 * Lanes.L;
+    /** Columns that {@link #decode} and {@link #multiply} take at once at most; ranges start at multiples of it. */
+    static final int MOST_COLUMNS = 1024;
+
+    private final int out;
+    private final int in;
+    private final int count;
+    private final long panelBytes;
+    private final NativeMemory memory;
+
+    Panels(int out, int in, long panelBytes) {
+        this.out = out;
+        this.in = in;
+        this.count = (out + WIDTH - 1) / WIDTH;
+        this.panelBytes = panelBytes + 63 & -64;
+        this.memory = new NativeMemory(count * this.panelBytes);
+    }
+
+    /** Packs a matrix of any float or quantised type; the view's bytes are not needed afterwards. */
+    static Panels pack(TensorView view, int[] rowOrder) {
+        int out = rowOrder == null ? view.dim(0) : rowOrder.length;
+        Panels panels = view.dtype().quantised() ? new GroupedPanels(view.dtype(), out, view.dim(1)) : new PlainPanels(view.dtype(), out, view.dim(1));
+        long data = view.data().address();
+        long rowBytes = view.dtype().bytes(view.dim(1));
+        try {
+            IntStream.range(0, panels.count).parallel().forEach(panel -> {
+                for (int i = 0; i < WIDTH && panel * WIDTH + i < out; i++) {
+                    int row = rowOrder == null ? panel * WIDTH + i : rowOrder[panel * WIDTH + i];
+                    panels.put(panels.at(panel), i, data + row * rowBytes);
+                }
+            });
+        } catch (RuntimeException | Error e) {
+            panels.close();
+            throw e;
+        }
+        return panels;
+    }
+
+    @Override
+    public int out() {
+        return out;
+    }
+
+    @Override
+    public int in() {
+        return in;
+    }
+
+    @Override
+    public long bytes() {
+        return memory.bytes();
+    }
+
+    /** How many panels. */
+    int count() {
+        return count;
+    }
+
+    /** Where a panel starts. */
+    final long at(int panel) {
+        return memory.address() + panel * panelBytes;
+    }
+
+    /** Writes one row of the file as the panel's row {@code i}. */
+    abstract void put(long panel, int i, long source);
+
+    /** Decodes columns {@code from} to {@code from + count} to f32, [count][WIDTH]. */
+    abstract void decode(long panel, int from, int count, long to, Scratch scratch);
+
+    /** {@code sums[j] += Σ x[k] · w[k][j]} over those columns, for one row whose element {@code from} is at {@code x}. */
+    abstract void multiply(long panel, int from, int count, long x, long sums, Scratch scratch);
+
+    @Override
+    public void close() {
+        memory.close();
+    }
+}

@@ -1,0 +1,185 @@
+package dev.polyphon.engine.backend.cpu;
+
+import jdk.incubator.vector.FloatVector;
+
+/**
+ * Register tiles of matrix products: the sums of a few input rows with one panel of outputs are kept in registers while k runs, outputs along the
+ * lanes and inputs broadcast (after Goto and van de Geijn 2008).
+ *
+ * <p>Each sum is one chain of fused multiply-adds in the order of k, whatever the tile, so its bits are always the same.
+ */
+final class Tiles {
+    private static final long HALF = 4L * Lanes.L;
+    private static final long STEP = 2 * HALF;
+
+    private Tiles() {}
+
+    /**
+     * {@code sums[r][j] += Σ x[r][k] · w[k][j]} for one panel.
+     *
+     * @param w [length][panel width] in f32
+     * @param x first of the rows, {@code xBytes} apart
+     * @param sums first row of {@link Panels#WIDTH} sums, {@code sumBytes} apart
+     */
+    static void multiply(long w, long x, long xBytes, int rows, int length, long sums, long sumBytes) {
+        int r = 0;
+        for (; r + 8 <= rows; r += 8) {
+            tile8(w, x + r * xBytes, xBytes, length, sums + r * sumBytes, sumBytes);
+        }
+        if (r + 4 <= rows) {
+            tile4(w, x + r * xBytes, xBytes, length, sums + r * sumBytes, sumBytes);
+            r += 4;
+        }
+        if (r + 2 <= rows) {
+            tile2(w, x + r * xBytes, xBytes, length, sums + r * sumBytes, sumBytes);
+            r += 2;
+        }
+        if (r < rows) {
+            tile1(w, x + r * xBytes, length, sums + r * sumBytes);
+        }
+    }
+
+    private static void tile8(long w, long x, long xBytes, int length, long sums, long sumBytes) {
+        FloatVector a0 = Lanes.load(sums);
+        FloatVector b0 = Lanes.load(sums + HALF);
+        FloatVector a1 = Lanes.load(sums + sumBytes);
+        FloatVector b1 = Lanes.load(sums + sumBytes + HALF);
+        FloatVector a2 = Lanes.load(sums + 2 * sumBytes);
+        FloatVector b2 = Lanes.load(sums + 2 * sumBytes + HALF);
+        FloatVector a3 = Lanes.load(sums + 3 * sumBytes);
+        FloatVector b3 = Lanes.load(sums + 3 * sumBytes + HALF);
+        FloatVector a4 = Lanes.load(sums + 4 * sumBytes);
+        FloatVector b4 = Lanes.load(sums + 4 * sumBytes + HALF);
+        FloatVector a5 = Lanes.load(sums + 5 * sumBytes);
+        FloatVector b5 = Lanes.load(sums + 5 * sumBytes + HALF);
+        FloatVector a6 = Lanes.load(sums + 6 * sumBytes);
+        FloatVector b6 = Lanes.load(sums + 6 * sumBytes + HALF);
+        FloatVector a7 = Lanes.load(sums + 7 * sumBytes);
+        FloatVector b7 = Lanes.load(sums + 7 * sumBytes + HALF);
+        long x1 = x + xBytes;
+        long x2 = x1 + xBytes;
+        long x3 = x2 + xBytes;
+        long x4 = x3 + xBytes;
+        long x5 = x4 + xBytes;
+        long x6 = x5 + xBytes;
+        long x7 = x6 + xBytes;
+        for (int k = 0; k < length; k++) {
+            FloatVector w0 = Lanes.load(w + k * STEP);
+            FloatVector w1 = Lanes.load(w + k * STEP + HALF);
+            FloatVector v = Lanes.all(Lanes.get(x + 4L * k));
+            a0 = w0.fma(v, a0);
+            b0 = w1.fma(v, b0);
+            v = Lanes.all(Lanes.get(x1 + 4L * k));
+            a1 = w0.fma(v, a1);
+            b1 = w1.fma(v, b1);
+            v = Lanes.all(Lanes.get(x2 + 4L * k));
+            a2 = w0.fma(v, a2);
+            b2 = w1.fma(v, b2);
+            v = Lanes.all(Lanes.get(x3 + 4L * k));
+            a3 = w0.fma(v, a3);
+            b3 = w1.fma(v, b3);
+            v = Lanes.all(Lanes.get(x4 + 4L * k));
+            a4 = w0.fma(v, a4);
+            b4 = w1.fma(v, b4);
+            v = Lanes.all(Lanes.get(x5 + 4L * k));
+            a5 = w0.fma(v, a5);
+            b5 = w1.fma(v, b5);
+            v = Lanes.all(Lanes.get(x6 + 4L * k));
+            a6 = w0.fma(v, a6);
+            b6 = w1.fma(v, b6);
+            v = Lanes.all(Lanes.get(x7 + 4L * k));
+            a7 = w0.fma(v, a7);
+            b7 = w1.fma(v, b7);
+        }
+        Lanes.store(a0, sums);
+        Lanes.store(b0, sums + HALF);
+        Lanes.store(a1, sums + sumBytes);
+        Lanes.store(b1, sums + sumBytes + HALF);
+        Lanes.store(a2, sums + 2 * sumBytes);
+        Lanes.store(b2, sums + 2 * sumBytes + HALF);
+        Lanes.store(a3, sums + 3 * sumBytes);
+        Lanes.store(b3, sums + 3 * sumBytes + HALF);
+        Lanes.store(a4, sums + 4 * sumBytes);
+        Lanes.store(b4, sums + 4 * sumBytes + HALF);
+        Lanes.store(a5, sums + 5 * sumBytes);
+        Lanes.store(b5, sums + 5 * sumBytes + HALF);
+        Lanes.store(a6, sums + 6 * sumBytes);
+        Lanes.store(b6, sums + 6 * sumBytes + HALF);
+        Lanes.store(a7, sums + 7 * sumBytes);
+        Lanes.store(b7, sums + 7 * sumBytes + HALF);
+    }
+
+    private static void tile4(long w, long x, long xBytes, int length, long sums, long sumBytes) {
+        FloatVector a0 = Lanes.load(sums);
+        FloatVector b0 = Lanes.load(sums + HALF);
+        FloatVector a1 = Lanes.load(sums + sumBytes);
+        FloatVector b1 = Lanes.load(sums + sumBytes + HALF);
+        FloatVector a2 = Lanes.load(sums + 2 * sumBytes);
+        FloatVector b2 = Lanes.load(sums + 2 * sumBytes + HALF);
+        FloatVector a3 = Lanes.load(sums + 3 * sumBytes);
+        FloatVector b3 = Lanes.load(sums + 3 * sumBytes + HALF);
+        long x1 = x + xBytes;
+        long x2 = x1 + xBytes;
+        long x3 = x2 + xBytes;
+        for (int k = 0; k < length; k++) {
+            FloatVector w0 = Lanes.load(w + k * STEP);
+            FloatVector w1 = Lanes.load(w + k * STEP + HALF);
+            FloatVector v = Lanes.all(Lanes.get(x + 4L * k));
+            a0 = w0.fma(v, a0);
+            b0 = w1.fma(v, b0);
+            v = Lanes.all(Lanes.get(x1 + 4L * k));
+            a1 = w0.fma(v, a1);
+            b1 = w1.fma(v, b1);
+            v = Lanes.all(Lanes.get(x2 + 4L * k));
+            a2 = w0.fma(v, a2);
+            b2 = w1.fma(v, b2);
+            v = Lanes.all(Lanes.get(x3 + 4L * k));
+            a3 = w0.fma(v, a3);
+            b3 = w1.fma(v, b3);
+        }
+        Lanes.store(a0, sums);
+        Lanes.store(b0, sums + HALF);
+        Lanes.store(a1, sums + sumBytes);
+        Lanes.store(b1, sums + sumBytes + HALF);
+        Lanes.store(a2, sums + 2 * sumBytes);
+        Lanes.store(b2, sums + 2 * sumBytes + HALF);
+        Lanes.store(a3, sums + 3 * sumBytes);
+        Lanes.store(b3, sums + 3 * sumBytes + HALF);
+    }
+
+    private static void tile2(long w, long x, long xBytes, int length, long sums, long sumBytes) {
+        FloatVector a0 = Lanes.load(sums);
+        FloatVector b0 = Lanes.load(sums + HALF);
+        FloatVector a1 = Lanes.load(sums + sumBytes);
+        FloatVector b1 = Lanes.load(sums + sumBytes + HALF);
+        long x1 = x + xBytes;
+        for (int k = 0; k < length; k++) {
+            FloatVector w0 = Lanes.load(w + k * STEP);
+            FloatVector w1 = Lanes.load(w + k * STEP + HALF);
+            FloatVector v = Lanes.all(Lanes.get(x + 4L * k));
+            a0 = w0.fma(v, a0);
+            b0 = w1.fma(v, b0);
+            v = Lanes.all(Lanes.get(x1 + 4L * k));
+            a1 = w0.fma(v, a1);
+            b1 = w1.fma(v, b1);
+        }
+        Lanes.store(a0, sums);
+        Lanes.store(b0, sums + HALF);
+        Lanes.store(a1, sums + sumBytes);
+        Lanes.store(b1, sums + sumBytes + HALF);
+    }
+
+    private static void tile1(long w, long x, int length, long sums) {
+        FloatVector a0 = Lanes.load(sums);
+        FloatVector b0 = Lanes.load(sums + HALF);
+        for (int k = 0; k < length; k++) {
+            FloatVector w0 = Lanes.load(w + k * STEP);
+            FloatVector w1 = Lanes.load(w + k * STEP + HALF);
+            FloatVector v = Lanes.all(Lanes.get(x + 4L * k));
+            a0 = w0.fma(v, a0);
+            b0 = w1.fma(v, b0);
+        }
+        Lanes.store(a0, sums);
+        Lanes.store(b0, sums + HALF);
+    }
+}
