@@ -6,6 +6,9 @@ import jdk.incubator.vector.FloatVector;
  * Register tiles of matrix products: the sums of a few input rows with one panel of outputs are kept in registers while k runs, outputs along the
  * lanes and inputs broadcast (after Goto and van de Geijn 2008).
  *
+ * <p>Six rows and two vectors of outputs are what sixteen registers hold, with the panel's two vectors and the broadcast input. A tile must not be
+ * larger for another reason, too: past some forty loads and stores C2 stops inlining them, and every vector becomes an object.
+ *
  * <p>Each sum is one chain of fused multiply-adds in the order of k, whatever the tile, so its bits are always the same.
  */
 final class Tiles {
@@ -23,8 +26,8 @@ final class Tiles {
      */
     static void multiply(long w, long x, long xBytes, int rows, int length, long sums, long sumBytes) {
         int r = 0;
-        for (; r + 8 <= rows; r += 8) {
-            tile8(w, x + r * xBytes, xBytes, length, sums + r * sumBytes, sumBytes);
+        for (; r + 6 <= rows; r += 6) {
+            tile6(w, x + r * xBytes, xBytes, length, sums + r * sumBytes, sumBytes);
         }
         if (r + 4 <= rows) {
             tile4(w, x + r * xBytes, xBytes, length, sums + r * sumBytes, sumBytes);
@@ -39,7 +42,7 @@ final class Tiles {
         }
     }
 
-    private static void tile8(long w, long x, long xBytes, int length, long sums, long sumBytes) {
+    private static void tile6(long w, long x, long xBytes, int length, long sums, long sumBytes) {
         FloatVector a0 = Lanes.load(sums);
         FloatVector b0 = Lanes.load(sums + HALF);
         FloatVector a1 = Lanes.load(sums + sumBytes);
@@ -52,17 +55,11 @@ final class Tiles {
         FloatVector b4 = Lanes.load(sums + 4 * sumBytes + HALF);
         FloatVector a5 = Lanes.load(sums + 5 * sumBytes);
         FloatVector b5 = Lanes.load(sums + 5 * sumBytes + HALF);
-        FloatVector a6 = Lanes.load(sums + 6 * sumBytes);
-        FloatVector b6 = Lanes.load(sums + 6 * sumBytes + HALF);
-        FloatVector a7 = Lanes.load(sums + 7 * sumBytes);
-        FloatVector b7 = Lanes.load(sums + 7 * sumBytes + HALF);
         long x1 = x + xBytes;
         long x2 = x1 + xBytes;
         long x3 = x2 + xBytes;
         long x4 = x3 + xBytes;
         long x5 = x4 + xBytes;
-        long x6 = x5 + xBytes;
-        long x7 = x6 + xBytes;
         for (int k = 0; k < length; k++) {
             FloatVector w0 = Lanes.load(w + k * STEP);
             FloatVector w1 = Lanes.load(w + k * STEP + HALF);
@@ -84,12 +81,6 @@ final class Tiles {
             v = Lanes.all(Lanes.get(x5 + 4L * k));
             a5 = w0.fma(v, a5);
             b5 = w1.fma(v, b5);
-            v = Lanes.all(Lanes.get(x6 + 4L * k));
-            a6 = w0.fma(v, a6);
-            b6 = w1.fma(v, b6);
-            v = Lanes.all(Lanes.get(x7 + 4L * k));
-            a7 = w0.fma(v, a7);
-            b7 = w1.fma(v, b7);
         }
         Lanes.store(a0, sums);
         Lanes.store(b0, sums + HALF);
@@ -103,10 +94,6 @@ final class Tiles {
         Lanes.store(b4, sums + 4 * sumBytes + HALF);
         Lanes.store(a5, sums + 5 * sumBytes);
         Lanes.store(b5, sums + 5 * sumBytes + HALF);
-        Lanes.store(a6, sums + 6 * sumBytes);
-        Lanes.store(b6, sums + 6 * sumBytes + HALF);
-        Lanes.store(a7, sums + 7 * sumBytes);
-        Lanes.store(b7, sums + 7 * sumBytes + HALF);
     }
 
     private static void tile4(long w, long x, long xBytes, int length, long sums, long sumBytes) {
