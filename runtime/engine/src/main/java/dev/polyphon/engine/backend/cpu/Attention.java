@@ -2,15 +2,31 @@ package dev.polyphon.engine.backend.cpu;
 
 import dev.polyphon.engine.backend.AttentionSpec;
 import dev.polyphon.engine.backend.Batch;
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
 
-/** Attention over paged keys and values: one pass for the scores, one for their softmax, one for the weighted values. */
+/**
+ * Attention over paged keys and values. A piece of work is one KV head with the queries of some consecutive rows of a sequence that share it: their
+ * scores and their sums of values are products of register tiles with the cache's panels, so keys and values are read once for all of them.
+ *
+ * <p>A row's bits do not depend on the rows it shares a piece with: sums of products are chains in the order of columns or positions, to which
+ * positions that the row does not see add zeros, and the softmax is computed for each row by itself, on vectors that start at multiples of their length.
+ */
 final class Attention {
+    private static final int WIDTH = Panels.WIDTH;
+    private static final long ROW = 4L * WIDTH;
     /** Multiply-adds below which waking others costs more than it gives. */
     private static final long SMALL = 40_000;
+    /** Queries of a piece: enough that reading keys and values is shared, few enough that their scores stay in the cache. */
+    private static final int QUERIES = 24;
+    private static final long SCORE_BYTES = 512 << 10;
 
     private final WorkerPool pool;
     private final Scratch[] scratch;
+
+    /** One sequence's rows {@code firstRow} to {@code firstRow + rows - 1}. */
+    private record Tile(int[] blocks, int firstRow, int rows) {}
 
     Attention(WorkerPool pool, Scratch[] scratch) {
         this.pool = pool;
@@ -22,12 +38,9 @@ final class Attention {
         keys.wide(cache.kvHeads() * dim, "keys").holding(0, batch.rows());
         values.wide(cache.kvHeads() * dim, "values").holding(0, batch.rows());
         for (int s = 0; s < batch.sequences(); s++) {
-            int[] table = batch.blocks()[s];
             for (int r = batch.firstRow()[s]; r < batch.firstRow()[s + 1]; r++) {
                 for (int h = 0; h < cache.kvHeads(); h++) {
-                    long offset = cache.offset(table, h, batch.positions()[r]);
-                    Lanes.copy(keys.row(r) + 4L * h * dim, cache.keys(layer) + offset, 4L * dim);
-                    Lanes.copy(values.row(r) + 4L * h * dim, cache.values(layer) + offset, 4L * dim);
+                    cache.write(layer, batch.blocks()[s], h, batch.positions()[r], keys.row(r) + 4L * h * dim, values.row(r) + 4L * h * dim);
                 }
             }
         }
@@ -41,24 +54,21 @@ final class Attention {
         int rows = batch.rows();
         queries.wide(spec.heads() * spec.headDim(), "queries").holding(0, rows);
         out.wide(spec.heads() * spec.headDim(), "the output of attention").holding(0, rows);
-        int[] sequence = new int[rows];
+        Tile[] tiles = new Tile[rows];
+        int count = 0;
         long work = 0;
         for (int s = 0; s < batch.sequences(); s++) {
-            for (int r = batch.firstRow()[s]; r < batch.firstRow()[s + 1]; r++) {
-                sequence[r] = s;
-                work += 2L * (batch.positions()[r] + 1) * spec.heads() * spec.headDim();
+            int end = batch.firstRow()[s + 1];
+            for (int r = batch.firstRow()[s]; r < end;) {
+                int most = Math.min(end - r, rowsOfTile(spec, batch.positions()[end - 1]));
+                tiles[count++] = new Tile(batch.blocks()[s], r, most);
+                work += 2L * most * (batch.positions()[r] + 1) * spec.heads() * spec.headDim();
+                r += most;
             }
         }
-        int group = spec.heads() / spec.kvHeads();
-        int pieces = rows * spec.kvHeads();
-        WorkerPool.Work piece = (worker, i) -> {
-            int row = i / spec.kvHeads();
-            int kvHead = i % spec.kvHeads();
-            for (int h = kvHead * group; h < (kvHead + 1) * group; h++) {
-                attend(spec, cache, layer, batch.blocks()[sequence[row]], h, kvHead, batch.positions()[row],
-                        queries.row(row) + 4L * h * spec.headDim(), out.row(row) + 4L * h * spec.headDim(), scratch[worker]);
-            }
-        };
+        int pieces = count * spec.kvHeads();
+        WorkerPool.Work piece = (worker, i) ->
+                attend(spec, cache, layer, tiles[i / spec.kvHeads()], i % spec.kvHeads(), batch.positions(), queries, out, scratch[worker]);
         if (work < SMALL) {
             for (int i = 0; i < pieces; i++) {
                 piece.run(0, i);
@@ -68,70 +78,147 @@ final class Attention {
         }
     }
 
-    private static void attend(AttentionSpec spec, CpuKvCache cache, int layer, int[] table, int head, int kvHead, int position, long query,
-            long out, Scratch scratch) {
+    private static int rowsOfTile(AttentionSpec spec, int lastPosition) {
+        int group = spec.heads() / spec.kvHeads();
+        long fitting = SCORE_BYTES / (4L * (lastPosition + 1) * group);
+        return (int) Math.max(1, Math.min(fitting, QUERIES / group));
+    }
+
+    private static void attend(AttentionSpec spec, CpuKvCache cache, int layer, Tile tile, int kvHead, int[] positions, CpuTensor queries,
+            CpuTensor out, Scratch scratch) {
         int dim = spec.headDim();
-        int padded = Lanes.roundUp(dim);
-        int first = spec.window() == 0 ? 0 : Math.max(0, position - spec.window() + 1);
-        int count = position - first + 1;
-        long q = scratch.bytes(4L * (2 * padded + Lanes.roundUp(count)));
-        long sum = q + 4L * padded;
-        long weights = sum + 4L * padded;
-        Lanes.fill(q + 4L * dim, 4L * (padded - dim));
-        Lanes.copy(query, q, 4L * dim);
-        float slope = spec.alibiSlopes() == null ? 0 : spec.alibiSlopes()[head];
+        int group = spec.heads() / spec.kvHeads();
+        int count = tile.rows * group;
+        int first = firstSeen(spec, positions[tile.firstRow]);
+        int end = positions[tile.firstRow + tile.rows - 1] + 1;
+        // Scores start at a multiple of the lanes; before and after them is room for what a panel computes beyond.
+        int base = first / Lanes.L * Lanes.L;
+        long scoreBytes = 4L * Lanes.roundUp(end - base + 2 * WIDTH);
+        long gathered = scratch.bytes(count * scoreBytes + 4L * Lanes.roundUp(count * dim));
+        long scores = gathered + 4L * Lanes.roundUp(count * dim) + ROW;
+        float[] sums = scratch.floats(count * WIDTH);
+
+        long head = 4L * kvHead * group * dim;
+        for (int r = 0; r < tile.rows; r++) {
+            Lanes.copy(queries.row(tile.firstRow + r) + head, gathered + 4L * r * group * dim, 4L * group * dim);
+        }
+        score(cache, layer, tile.blocks, kvHead, first, end, gathered, count, sums, scores - 4L * base, scoreBytes);
+        for (int q = 0; q < count; q++) {
+            int position = positions[tile.firstRow + q / group];
+            float slope = spec.alibiSlopes() == null ? 0 : spec.alibiSlopes()[kvHead * group + q % group];
+            softmax(spec, slope, scores + q * scoreBytes, base, firstSeen(spec, position) - base, position + 1 - base, end - base);
+        }
+        for (int c = 0; c < dim; c += WIDTH) {
+            Arrays.fill(sums, 0, count * WIDTH, 0);
+            weigh(cache, layer, tile.blocks, kvHead, c, first, end, scores - 4L * base, scoreBytes, count, sums);
+            for (int q = 0; q < count; q++) {
+                Linear.put(sums, q * WIDTH, out.row(tile.firstRow + q / group) + head + 4L * (q % group * dim + c), Math.min(WIDTH, dim - c));
+            }
+        }
+    }
+
+    private static int firstSeen(AttentionSpec spec, int position) {
+        return spec.window() == 0 ? 0 : Math.max(0, position - spec.window() + 1);
+    }
+
+    /** Products of all queries with the keys from {@code first} to {@code end}; that of position p is at {@code scores + 4p}. */
+    private static void score(CpuKvCache cache, int layer, int[] table, int head, int first, int end, long queries, int count, float[] sums,
+            long scores, long scoreBytes) {
         int size = cache.blockSize();
-
-        long keys = cache.keys(layer);
-        for (int p = first; p <= position;) {
-            long key = keys + cache.offset(table, kvHead, p);
-            int end = Math.min(position + 1, (p / size + 1) * size);
-            for (; p < end; p++, key += cache.positionBytes()) {
-                FloatVector dot = Lanes.zero();
-                for (int i = 0; i < padded; i += Lanes.L) {
-                    dot = Lanes.load(q + 4L * i).fma(Lanes.load(key + 4L * i), dot);
+        for (int block = first / size; block * size < end; block++) {
+            for (int p = block * size; p < Math.min(end, (block + 1) * size); p += WIDTH) {
+                if (p + WIDTH > first) {
+                    Arrays.fill(sums, 0, count * WIDTH, 0);
+                    Tiles.multiply(cache.keys(layer, table[block], head, p - block * size), queries, 4L * cache.headDim(), count, cache.headDim(),
+                            sums, 0);
+                    // A block's last panel may reach into the next block's scores, which are not computed yet.
+                    for (int q = 0; q < count; q++) {
+                        Linear.put(sums, q * WIDTH, scores + q * scoreBytes + 4L * p, WIDTH);
+                    }
                 }
-                Lanes.set(weights + 4L * (p - first), Lanes.sum(dot) * spec.scale());
             }
         }
+    }
+
+    /** Adds up a panel's columns of the values from {@code first} to {@code end}, each times its weight. */
+    private static void weigh(CpuKvCache cache, int layer, int[] table, int head, int column, int first, int end, long weights, long weightBytes,
+            int count, float[] sums) {
+        int size = cache.blockSize();
+        for (int p = first; p < end;) {
+            int block = p / size;
+            int length = Math.min(end, (block + 1) * size) - p;
+            Tiles.multiply(cache.values(layer, table[block], head, column) + (p - block * size) * ROW, weights + 4L * p, weightBytes, count, length,
+                    sums, 0);
+            p += length;
+        }
+    }
+
+    /**
+     * Makes weights of one query's products.
+     *
+     * @param base position of the first product, a multiple of the lanes
+     * @param from first that the query sees, counted from {@code base}
+     * @param to one after the last that it sees
+     * @param end one after the last that others of its piece see; weights from {@code to} on are zero
+     */
+    private static void softmax(AttentionSpec spec, float slope, long scores, int base, int from, int to, int end) {
+        int start = from / Lanes.L * Lanes.L;
+        scale(scores, start, to, spec.scale());
         if (spec.softCap() != 0) {
-            for (int i = 0; i < count; i += Lanes.L) {
-                FloatVector capped = VectorMath.tanh(Lanes.load(weights + 4L * i).mul(1 / spec.softCap())).mul(spec.softCap());
-                Lanes.store(capped, weights + 4L * i);
+            cap(scores, start, to, spec.softCap());
+        }
+        if (slope != 0) {
+            for (int i = start; i < to; i++) {
+                Lanes.set(scores + 4L * i, Math.fma(slope, base + i, Lanes.get(scores + 4L * i)));
             }
         }
-        float max = Float.NEGATIVE_INFINITY;
-        for (int i = 0; i < count; i++) {
-            float score = Lanes.get(weights + 4L * i);
-            if (slope != 0) {
-                score = Math.fma(slope, first + i, score);
-                Lanes.set(weights + 4L * i, score);
-            }
-            max = Math.max(max, score);
-        }
-        for (int i = 0; i < count; i += Lanes.L) {
-            Lanes.store(VectorMath.exp(Lanes.load(weights + 4L * i).sub(max)), weights + 4L * i);
-        }
-        float total = 0;
-        for (int i = 0; i < count; i++) {
-            total += Lanes.get(weights + 4L * i);
-        }
+        fill(scores, start, from, Float.NEGATIVE_INFINITY);
+        fill(scores, to, Lanes.roundUp(to), Float.NEGATIVE_INFINITY);
+        exponentiate(scores, start, to, max(scores, start, to));
+        scale(scores, start, to, 1 / sum(scores, start, to));
+        fill(scores, 0, start, 0);
+        fill(scores, Lanes.roundUp(to), end, 0);
+    }
 
-        Lanes.fill(sum, 4L * padded);
-        long values = cache.values(layer);
-        for (int p = first; p <= position;) {
-            long value = values + cache.offset(table, kvHead, p);
-            int end = Math.min(position + 1, (p / size + 1) * size);
-            for (; p < end; p++, value += cache.positionBytes()) {
-                FloatVector weight = Lanes.all(Lanes.get(weights + 4L * (p - first)));
-                for (int i = 0; i < padded; i += Lanes.L) {
-                    Lanes.store(Lanes.load(value + 4L * i).fma(weight, Lanes.load(sum + 4L * i)), sum + 4L * i);
-                }
-            }
+    private static void fill(long scores, int from, int to, float value) {
+        for (int i = from; i < to; i++) {
+            Lanes.set(scores + 4L * i, value);
         }
-        float scale = 1 / total;
-        for (int i = 0; i < dim; i++) {
-            Lanes.set(out + 4L * i, Lanes.get(sum + 4L * i) * scale);
+    }
+
+    private static void scale(long scores, int from, int to, float factor) {
+        for (int i = from; i < to; i += Lanes.L) {
+            Lanes.store(Lanes.load(scores + 4L * i).mul(factor), scores + 4L * i);
         }
+    }
+
+    private static void cap(long scores, int from, int to, float cap) {
+        for (int i = from; i < to; i += Lanes.L) {
+            Lanes.store(VectorMath.tanh(Lanes.load(scores + 4L * i).mul(1 / cap)).mul(cap), scores + 4L * i);
+        }
+    }
+
+    private static float max(long scores, int from, int to) {
+        FloatVector max = Lanes.all(Float.NEGATIVE_INFINITY);
+        for (int i = from; i < to; i += Lanes.L) {
+            max = max.max(Lanes.load(scores + 4L * i));
+        }
+        return Lanes.max(max);
+    }
+
+    private static void exponentiate(long scores, int from, int to, float max) {
+        for (int i = from; i < to; i += Lanes.L) {
+            FloatVector score = Lanes.load(scores + 4L * i);
+            FloatVector power = VectorMath.exp(score.sub(max));
+            Lanes.store(power.blend(0f, score.compare(VectorOperators.EQ, Float.NEGATIVE_INFINITY)), scores + 4L * i);
+        }
+    }
+
+    private static float sum(long scores, int from, int to) {
+        FloatVector sum = Lanes.zero();
+        for (int i = from; i < to; i += Lanes.L) {
+            sum = sum.add(Lanes.load(scores + 4L * i));
+        }
+        return Lanes.sum(sum);
     }
 }

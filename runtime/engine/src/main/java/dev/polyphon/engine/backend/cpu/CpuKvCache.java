@@ -2,14 +2,20 @@ package dev.polyphon.engine.backend.cpu;
 
 import dev.polyphon.engine.backend.KvCache;
 
-/** Keys, then values, of each layer as [block][KV head][position in block][head's columns, padded to whole vectors] in f32. */
+/**
+ * Keys and values in f32, laid out as the panels that {@link Tiles} multiplies with. Of each block and head the keys are
+ * [position / WIDTH][column][position % WIDTH], so that scores lie along the lanes; the values are [column / WIDTH][position][column % WIDTH].
+ */
 final class CpuKvCache implements KvCache {
+    private static final int WIDTH = Panels.WIDTH;
+    private static final long ROW = 4L * WIDTH;
+
     private final int kvHeads;
     private final int headDim;
     private final int blocks;
     private final int blockSize;
-    private final long positionBytes;
-    private final long blockBytes;
+    private final long keyBytes;
+    private final long valueBytes;
     private final NativeMemory[] keys;
     private final NativeMemory[] values;
 
@@ -22,14 +28,18 @@ final class CpuKvCache implements KvCache {
         this.headDim = headDim;
         this.blocks = blocks;
         this.blockSize = blockSize;
-        this.positionBytes = 4L * Lanes.roundUp(headDim);
-        this.blockBytes = kvHeads * blockSize * positionBytes;
+        this.keyBytes = panels(blockSize) * headDim * ROW;
+        this.valueBytes = panels(headDim) * blockSize * ROW;
         this.keys = new NativeMemory[layers];
         this.values = new NativeMemory[layers];
         for (int i = 0; i < layers; i++) {
-            keys[i] = new NativeMemory(blocks * blockBytes);
-            values[i] = new NativeMemory(blocks * blockBytes);
+            keys[i] = new NativeMemory(blocks * kvHeads * keyBytes);
+            values[i] = new NativeMemory(blocks * kvHeads * valueBytes);
         }
+    }
+
+    private static int panels(int n) {
+        return (n + WIDTH - 1) / WIDTH;
     }
 
     int kvHeads() {
@@ -40,26 +50,27 @@ final class CpuKvCache implements KvCache {
         return headDim;
     }
 
-    int layers() {
-        return keys.length;
+    /** The panel [headDim][WIDTH] of keys with the position {@code inBlock} of a block in it. */
+    long keys(int layer, int block, int head, int inBlock) {
+        return keys[layer].address() + ((long) block * kvHeads + head) * keyBytes + inBlock / WIDTH * headDim * ROW;
     }
 
-    long keys(int layer) {
-        return keys[layer].address();
+    /** The panel [blockSize][WIDTH] of a block's values with the column in it. */
+    long values(int layer, int block, int head, int column) {
+        return values[layer].address() + ((long) block * kvHeads + head) * valueBytes + column / WIDTH * blockSize * ROW;
     }
 
-    long values(int layer) {
-        return values[layer].address();
-    }
-
-    /** Offset of a head's columns at a position in a layer's keys or values. */
-    long offset(int[] table, int head, int position) {
-        return table[position / blockSize] * blockBytes + ((long) head * blockSize + position % blockSize) * positionBytes;
-    }
-
-    /** Bytes from a position to the next of the same block and head. */
-    long positionBytes() {
-        return positionBytes;
+    /** Stores one head's key and value of one position. */
+    void write(int layer, int[] table, int head, int position, long key, long value) {
+        int block = table[position / blockSize];
+        int inBlock = position % blockSize;
+        long to = keys(layer, block, head, inBlock) + 4L * (inBlock % WIDTH);
+        for (int i = 0; i < headDim; i++) {
+            Lanes.set(to + i * ROW, Lanes.get(key + 4L * i));
+        }
+        for (int i = 0; i < headDim; i += WIDTH) {
+            Lanes.copy(value + 4L * i, values(layer, block, head, i) + inBlock * ROW, 4L * Math.min(WIDTH, headDim - i));
+        }
     }
 
     @Override
@@ -74,7 +85,7 @@ final class CpuKvCache implements KvCache {
 
     @Override
     public long bytes() {
-        return 2L * keys.length * keys[0].bytes();
+        return keys.length * (keys[0].bytes() + values[0].bytes());
     }
 
     @Override

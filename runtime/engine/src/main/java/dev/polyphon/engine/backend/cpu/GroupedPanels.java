@@ -241,21 +241,21 @@ final class GroupedPanels extends Panels {
     // ---- one row
 
     @Override
-    void multiply(long panel, int from, int count, long x, long sums, Scratch scratch) {
+    void multiply(long panel, int from, int count, long x, float[] sums, int at, Scratch scratch) {
         long scales = scales(panel, from, count, scratch);
         long w = panel + elements + (long) from * WIDTH / (nibbles ? 2 : 1);
         if (nibbles) {
-            multiplyNibbles(w, scales, count / group, x, sums);
+            multiplyNibbles(w, scales, count / group, x, sums, at);
         } else if (minima) {
-            multiplyBytesWithMinima(w, scales, count / group, x, sums);
+            multiplyBytesWithMinima(w, scales, count / group, x, sums, at);
         } else {
-            multiplyBytes(w, scales, count / group, group, x, sums);
+            multiplyBytes(w, scales, count / group, group, x, sums, at);
         }
     }
 
-    private static void multiplyBytes(long w, long scales, int groups, int group, long x, long sums) {
-        FloatVector a = Lanes.load(sums);
-        FloatVector b = Lanes.load(sums + ROW / 2);
+    private static void multiplyBytes(long w, long scales, int groups, int group, long x, float[] sums, int at) {
+        FloatVector a = Lanes.load(sums, at);
+        FloatVector b = Lanes.load(sums, at + Lanes.L);
         for (int g = 0; g < groups; g++) {
             FloatVector d0 = Lanes.load(scales + g * ROW);
             FloatVector d1 = Lanes.load(scales + g * ROW + ROW / 2);
@@ -265,13 +265,13 @@ final class GroupedPanels extends Panels {
                 b = Lanes.loadBytesAsFloats(w + (long) k * WIDTH + Lanes.L).mul(d1).fma(v, b);
             }
         }
-        Lanes.store(a, sums);
-        Lanes.store(b, sums + ROW / 2);
+        Lanes.store(a, sums, at);
+        Lanes.store(b, sums, at + Lanes.L);
     }
 
-    private static void multiplyBytesWithMinima(long w, long scales, int groups, long x, long sums) {
-        FloatVector a = Lanes.load(sums);
-        FloatVector b = Lanes.load(sums + ROW / 2);
+    private static void multiplyBytesWithMinima(long w, long scales, int groups, long x, float[] sums, int at) {
+        FloatVector a = Lanes.load(sums, at);
+        FloatVector b = Lanes.load(sums, at + Lanes.L);
         for (int g = 0; g < groups; g++) {
             FloatVector d0 = Lanes.load(scales + 2 * g * ROW);
             FloatVector d1 = Lanes.load(scales + 2 * g * ROW + ROW / 2);
@@ -283,13 +283,13 @@ final class GroupedPanels extends Panels {
                 b = Lanes.loadBytesAsFloats(w + (long) k * WIDTH + Lanes.L).fma(d1, m1).fma(v, b);
             }
         }
-        Lanes.store(a, sums);
-        Lanes.store(b, sums + ROW / 2);
+        Lanes.store(a, sums, at);
+        Lanes.store(b, sums, at + Lanes.L);
     }
 
-    private static void multiplyNibbles(long w, long scales, int groups, long x, long sums) {
-        FloatVector a = Lanes.load(sums);
-        FloatVector b = Lanes.load(sums + ROW / 2);
+    private static void multiplyNibbles(long w, long scales, int groups, long x, float[] sums, int at) {
+        FloatVector a = Lanes.load(sums, at);
+        FloatVector b = Lanes.load(sums, at + Lanes.L);
         for (int g = 0; g < groups; g++) {
             FloatVector d0 = Lanes.load(scales + 2 * g * ROW);
             FloatVector d1 = Lanes.load(scales + 2 * g * ROW + ROW / 2);
@@ -306,7 +306,7 @@ final class GroupedPanels extends Panels {
                 b = Lanes.high(q1).fma(d1, m1).fma(v, b);
             }
         }
-        Lanes.store(a, sums);
-        Lanes.store(b, sums + ROW / 2);
+        Lanes.store(a, sums, at);
+        Lanes.store(b, sums, at + Lanes.L);
     }
 }

@@ -75,6 +75,14 @@ final class Lanes {
         v.intoMemorySegment(ALL, address, LE, F.indexInRange(0, count));
     }
 
+    static FloatVector load(float[] array, int at) {
+        return FloatVector.fromArray(F, array, at);
+    }
+
+    static void store(FloatVector v, float[] array, int at) {
+        v.intoArray(array, at);
+    }
+
     static void store(FloatVector v, long address) {
         v.intoMemorySegment(ALL, address, LE);
     }
@@ -187,6 +195,23 @@ final class Lanes {
         }
         if (L >= 2) {
             v = v.add(v.rearrange(BY_1));
+        }
+        return v.lane(0);
+    }
+
+    /** The greatest of all lanes. */
+    static float max(FloatVector v) {
+        if (L >= 16) {
+            v = v.max(v.rearrange(BY_8));
+        }
+        if (L >= 8) {
+            v = v.max(v.rearrange(BY_4));
+        }
+        if (L >= 4) {
+            v = v.max(v.rearrange(BY_2));
+        }
+        if (L >= 2) {
+            v = v.max(v.rearrange(BY_1));
         }
         return v.lane(0);
     }

@@ -1,6 +1,7 @@
 package dev.polyphon.engine.backend.cpu;
 
 import dev.polyphon.engine.backend.Projection;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -69,41 +70,41 @@ final class Linear {
         CpuTensor out = (CpuTensor) p.out();
         int column = panel * Panels.WIDTH;
         int width = Math.min(Panels.WIDTH, w.out() - column);
-        long bias = p.bias() == null ? 0 : ((CpuTensor) p.bias()).row(0) + 4L * column;
-        long decoded = scratch.bytes(4L * Panels.WIDTH * (STRETCH + rows));
-        boolean whole = width == Panels.WIDTH;
-        // A panel that the matrix does not fill would write over what stands next to its columns.
-        long sums = whole ? out.row(firstRow) + 4L * column : decoded + 4L * Panels.WIDTH * STRETCH;
-        long sumBytes = whole ? out.rowBytes() : 4L * Panels.WIDTH;
+        long decoded = scratch.bytes(4L * Panels.WIDTH * STRETCH);
+        float[] sums = scratch.floats(rows * Panels.WIDTH);
+        Arrays.fill(sums, 0, rows * Panels.WIDTH, 0);
+        if (p.bias() != null) {
+            for (int r = 0; r < rows; r++) {
+                Lanes.read(((CpuTensor) p.bias()).row(0) + 4L * column, sums, r * Panels.WIDTH, width);
+            }
+        }
+        multiply(w, panel, x.row(firstRow), x.rowBytes(), rows, sums, decoded, scratch);
         for (int r = 0; r < rows; r++) {
-            start(bias, width, sums + r * sumBytes);
-        }
-        multiply(w, panel, x.row(firstRow), x.rowBytes(), rows, sums, sumBytes, decoded, scratch);
-        for (int r = 0; r < rows && !whole; r++) {
-            Lanes.copy(sums + r * sumBytes, out.row(firstRow + r) + 4L * column, 4L * width);
+            put(sums, r * Panels.WIDTH, out.row(firstRow + r) + 4L * column, width);
         }
     }
 
-    private static void start(long bias, int width, long sums) {
-        if (bias == 0) {
-            Lanes.store(Lanes.zero(), sums);
-            Lanes.store(Lanes.zero(), sums + 4L * Lanes.L);
+    /** Stores the sums of one row and panel. */
+    static void put(float[] sums, int at, long to, int width) {
+        if (width == Panels.WIDTH) {
+            Lanes.store(Lanes.load(sums, at), to);
+            Lanes.store(Lanes.load(sums, at + Lanes.L), to + 4L * Lanes.L);
         } else {
-            Lanes.copy(bias, sums, 4L * width);
+            Lanes.write(sums, at, to, width);
         }
     }
 
-    /** {@code sums += x · panel} for all rows; {@code decoded} has room for a stretch. */
-    static void multiply(Panels w, int panel, long x, long xBytes, int rows, long sums, long sumBytes, long decoded, Scratch scratch) {
+    /** {@code sums[r][j] += x · panel} for all rows, {@link Panels#WIDTH} apart; {@code decoded} has room for a stretch. */
+    static void multiply(Panels w, int panel, long x, long xBytes, int rows, float[] sums, long decoded, Scratch scratch) {
         long at = w.at(panel);
         int step = rows == 1 ? Panels.MOST_COLUMNS : STRETCH;
         for (int k = 0; k < w.in(); k += step) {
             int length = Math.min(step, w.in() - k);
             if (rows == 1) {
-                w.multiply(at, k, length, x + 4L * k, sums, scratch);
+                w.multiply(at, k, length, x + 4L * k, sums, 0, scratch);
             } else {
                 w.decode(at, k, length, decoded, scratch);
-                Tiles.multiply(decoded, x + 4L * k, xBytes, rows, length, sums, sumBytes);
+                Tiles.multiply(decoded, x + 4L * k, xBytes, rows, length, sums, 0);
             }
         }
     }

@@ -46,10 +46,9 @@ final class LowRankDeltas {
         int rows = item.rows();
         long rankBytes = 4L * (rank + Dot.TILE - 1 & -Dot.TILE);
         long inBytes = 4L * Lanes.roundUp(in);
-        long memory = scratch.bytes(Dot.TILE * inBytes + (rows + 4) * rankBytes + 4L * Panels.WIDTH * (rows + Linear.STRETCH));
-        long decoded = memory;
+        long decoded = scratch.bytes(Dot.TILE * inBytes + (rows + 4) * rankBytes + 4L * Panels.WIDTH * Linear.STRETCH);
         long shrunk = decoded + Dot.TILE * inBytes;
-        long sums = shrunk + (rows + 4) * rankBytes;
+        long stretch = shrunk + (rows + 4) * rankBytes;
         for (int r = 0; r < rank; r += Dot.TILE) {
             for (int i = 0; i < Dot.TILE; i++) {
                 a.decode(Math.min(r + i, rank - 1), decoded + i * inBytes);
@@ -65,19 +64,26 @@ final class LowRankDeltas {
                 Lanes.set(at, Lanes.get(at) * item.scale());
             }
         }
+        float[] sums = scratch.floats(rows * Panels.WIDTH);
         for (int panel = 0; panel < b.count(); panel++) {
             int column = panel * Panels.WIDTH;
             int width = Math.min(Panels.WIDTH, b.out() - column);
-            boolean whole = width == Panels.WIDTH;
-            long to = whole ? out.row(item.firstRow()) + 4L * column : sums;
-            long toBytes = whole ? out.rowBytes() : 4L * Panels.WIDTH;
-            for (int row = 0; row < rows && !whole; row++) {
-                Lanes.copy(out.row(item.firstRow() + row) + 4L * column, to + row * toBytes, 4L * width);
+            for (int row = 0; row < rows; row++) {
+                take(sums, row * Panels.WIDTH, out.row(item.firstRow() + row) + 4L * column, width);
             }
-            Linear.multiply(b, panel, shrunk, rankBytes, rows, to, toBytes, sums + 4L * Panels.WIDTH * rows, scratch);
-            for (int row = 0; row < rows && !whole; row++) {
-                Lanes.copy(to + row * toBytes, out.row(item.firstRow() + row) + 4L * column, 4L * width);
+            Linear.multiply(b, panel, shrunk, rankBytes, rows, sums, stretch, scratch);
+            for (int row = 0; row < rows; row++) {
+                Linear.put(sums, row * Panels.WIDTH, out.row(item.firstRow() + row) + 4L * column, width);
             }
+        }
+    }
+
+    private static void take(float[] sums, int at, long from, int width) {
+        if (width == Panels.WIDTH) {
+            Lanes.store(Lanes.load(from), sums, at);
+            Lanes.store(Lanes.load(from + 4L * Lanes.L), sums, at + Lanes.L);
+        } else {
+            Lanes.read(from, sums, at, width);
         }
     }
 }

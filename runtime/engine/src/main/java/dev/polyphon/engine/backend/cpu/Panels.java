@@ -80,8 +80,8 @@ abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanel
     /** Decodes columns {@code from} to {@code from + count} to f32, [count][WIDTH]. */
     abstract void decode(long panel, int from, int count, long to, Scratch scratch);
 
-    /** {@code sums[j] += Σ x[k] · w[k][j]} over those columns, for one row whose element {@code from} is at {@code x}. */
-    abstract void multiply(long panel, int from, int count, long x, long sums, Scratch scratch);
+    /** {@code sums[at + j] += Σ x[k] · w[k][j]} over those columns, for one row whose element {@code from} is at {@code x}. */
+    abstract void multiply(long panel, int from, int count, long x, float[] sums, int at, Scratch scratch);
 
     @Override
     public void close() {

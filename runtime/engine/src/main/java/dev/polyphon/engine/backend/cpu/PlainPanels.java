@@ -49,35 +49,35 @@ final class PlainPanels extends Panels {
     }
 
     @Override
-    void multiply(long panel, int from, int count, long x, long sums, Scratch scratch) {
+    void multiply(long panel, int from, int count, long x, float[] sums, int at, Scratch scratch) {
         switch (type) {
-            case F16 -> multiplyHalves(panel + 2L * WIDTH * from, count, x, sums);
-            case BF16 -> multiplyBrains(panel + 2L * WIDTH * from, count, x, sums);
-            default -> Tiles.multiply(panel + 4L * WIDTH * from, x, 0, 1, count, sums, 0);
+            case F16 -> multiplyHalves(panel + 2L * WIDTH * from, count, x, sums, at);
+            case BF16 -> multiplyBrains(panel + 2L * WIDTH * from, count, x, sums, at);
+            default -> Tiles.multiply(panel + 4L * WIDTH * from, x, 0, 1, count, sums, at);
         }
     }
 
-    private static void multiplyHalves(long w, int count, long x, long sums) {
-        FloatVector a = Lanes.load(sums);
-        FloatVector b = Lanes.load(sums + 4L * Lanes.L);
+    private static void multiplyHalves(long w, int count, long x, float[] sums, int at) {
+        FloatVector a = Lanes.load(sums, at);
+        FloatVector b = Lanes.load(sums, at + Lanes.L);
         for (int k = 0; k < count; k++) {
             FloatVector v = Lanes.all(Lanes.get(x + 4L * k));
             a = Lanes.loadHalves(w + 2L * WIDTH * k).fma(v, a);
             b = Lanes.loadHalves(w + 2L * WIDTH * k + WIDTH).fma(v, b);
         }
-        Lanes.store(a, sums);
-        Lanes.store(b, sums + 4L * Lanes.L);
+        Lanes.store(a, sums, at);
+        Lanes.store(b, sums, at + Lanes.L);
     }
 
-    private static void multiplyBrains(long w, int count, long x, long sums) {
-        FloatVector a = Lanes.load(sums);
-        FloatVector b = Lanes.load(sums + 4L * Lanes.L);
+    private static void multiplyBrains(long w, int count, long x, float[] sums, int at) {
+        FloatVector a = Lanes.load(sums, at);
+        FloatVector b = Lanes.load(sums, at + Lanes.L);
         for (int k = 0; k < count; k++) {
             FloatVector v = Lanes.all(Lanes.get(x + 4L * k));
             a = Lanes.loadBrains(w + 2L * WIDTH * k).fma(v, a);
             b = Lanes.loadBrains(w + 2L * WIDTH * k + WIDTH).fma(v, b);
         }
-        Lanes.store(a, sums);
-        Lanes.store(b, sums + 4L * Lanes.L);
+        Lanes.store(a, sums, at);
+        Lanes.store(b, sums, at + Lanes.L);
     }
 }

@@ -4,6 +4,7 @@ package dev.polyphon.engine.backend.cpu;
 final class Scratch implements AutoCloseable {
     private final NativeMemory scales = new NativeMemory(4L * 2 * Panels.WIDTH * (Panels.MOST_COLUMNS / 16));
     private NativeMemory memory = new NativeMemory(1 << 16);
+    private float[] floats = new float[1 << 12];
 
     /** At least so many bytes of anything, at a cache line's boundary. */
     long bytes(long least) {
@@ -12,6 +13,14 @@ final class Scratch implements AutoCloseable {
             memory = new NativeMemory(least + least / 2);
         }
         return memory.address();
+    }
+
+    /** At least so many floats of anything. */
+    float[] floats(int least) {
+        if (floats.length < least) {
+            floats = new float[least + least / 2];
+        }
+        return floats;
     }
 
     /** Room for the scales of {@link Panels#MOST_COLUMNS} columns of a panel. */
