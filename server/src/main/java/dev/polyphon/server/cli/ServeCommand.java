@@ -65,8 +65,9 @@ public final class ServeCommand implements Callable<Integer> {
         Runtime runtime = opener.open(name, model, config.engine());
         PolyphonServer server;
         try {
-            if (!config.adapterFolder().isEmpty()) {
-                AdapterFolder.registerAll(Path.of(config.adapterFolder()), name, runtime.adapters());
+            Path folder = adapterFolder(config);
+            if (folder != null) {
+                AdapterFolder.registerAll(folder, name, runtime.adapters());
             }
             server = new PolyphonServer(config, runtime);
         } catch (IOException | RuntimeException e) {
@@ -128,6 +129,15 @@ public final class ServeCommand implements Callable<Integer> {
     /** The file beside the program, unless the configuration names another. */
     private static Path catalog(PolyphonConfig config) {
         return config.catalog().isEmpty() ? home().resolve("configs/models.yaml") : Path.of(config.catalog());
+    }
+
+    /** The folder that was named; else, with the default base, the one with the adapters made for it; or null. */
+    private static Path adapterFolder(PolyphonConfig config) {
+        if (!config.adapterFolder().isEmpty()) {
+            return Path.of(config.adapterFolder());
+        }
+        Path bundled = home().resolve("configs/adapters");
+        return config.bundledAdapters() && config.base().isEmpty() && Files.isDirectory(bundled) ? bundled : null;
     }
 
     private static Path home() {

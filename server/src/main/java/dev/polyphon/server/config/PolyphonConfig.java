@@ -16,6 +16,7 @@ import java.util.Set;
  * @param name what requests call the base; empty for its name in the catalogue, or its file's
  * @param catalog file that says where named models come from; empty for {@code configs/models.yaml}
  * @param adapterFolder folder whose sub-folders are adapters; empty for none
+ * @param bundledAdapters whether the demonstration adapters are registered when no folder and no base is named
  * @param drainLimit how long requests under way may take at shutdown
  * @param drainDelay how long the server, no longer ready, goes on accepting at shutdown, so that load balancers notice
  * @param logLevel least level that is logged
@@ -25,6 +26,7 @@ public record PolyphonConfig(
         String name,
         String catalog,
         String adapterFolder,
+        boolean bundledAdapters,
         HttpSettings http,
         Duration drainDelay,
         Duration drainLimit,
@@ -67,6 +69,7 @@ public record PolyphonConfig(
                 models.text("name", ""),
                 models.text("catalog", ""),
                 adapters.text("folder", ""),
+                adapters.flag("bundled", true),
                 http(server),
                 server.duration("drainDelay", Duration.ZERO, Duration.ZERO, HOUR),
                 server.duration("drainLimit", Duration.ofSeconds(30), Duration.ZERO, HOUR),
