@@ -25,6 +25,11 @@ import picocli.CommandLine.Parameters;
         exitCodeListHeading = "%nExit status:%n",
         exitCodeList = {"0:every request was answered", "1:some failed", "2:wrong usage, or no server"})
 public final class Main implements Callable<Integer> {
+    static {
+        // Every request on a connection of its own, like that of another client: a kept one may be closed by the server just when it is taken again.
+        System.setProperty("jdk.httpclient.allowRestrictedHeaders", "connection");
+    }
+
     private final PrintStream out;
     private final PrintStream err;
 
