@@ -26,8 +26,8 @@ import picocli.CommandLine.Parameters;
         exitCodeList = {"0:every request was answered", "1:some failed", "2:wrong usage, or no server"})
 public final class Main implements Callable<Integer> {
     static {
-        // Every request on a connection of its own, like that of another client: a kept one may be closed by the server just when it is taken again.
-        System.setProperty("jdk.httpclient.allowRestrictedHeaders", "connection");
+        // A server may close a kept connection just when it is taken again: the request was not read then, and is sent once more.
+        System.setProperty("jdk.httpclient.enableAllMethodRetry", "true");
     }
 
     private final PrintStream out;

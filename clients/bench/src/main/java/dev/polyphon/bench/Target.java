@@ -52,7 +52,7 @@ record Target(HttpClient client, URI root, String key, Duration timeout) {
     Sample complete(ObjectNode body) throws InterruptedException {
         long start = System.nanoTime();
         try {
-            HttpRequest request = request("/v1/completions").header("Content-Type", "application/json").header("Connection", "close")
+            HttpRequest request = request("/v1/completions").header("Content-Type", "application/json")
                     .POST(HttpRequest.BodyPublishers.ofByteArray(JSON.writeValueAsBytes(body))).build();
             HttpResponse<InputStream> answer = client.send(request, HttpResponse.BodyHandlers.ofInputStream());
             try (InputStream stream = answer.body()) {

@@ -84,7 +84,7 @@ class BenchTest {
 
     @Test
     void aClosedLoopSendsEverythingAndNeverMoreAtOnce() {
-        assertThat(bench("--requests", "40", "--concurrency", "4", "--adapters", "2")).isZero();
+        assertThat(bench("--requests", "40", "--concurrency", "4", "--adapters", "2")).as(() -> out + err).isZero();
         assertThat(bodies).hasSize(40);
         assertThat(most.get()).isBetween(1, 4);
         assertThat(bodies).filteredOn(b -> b.contains("\"model\":\"a\"")).hasSize(20);
