@@ -27,17 +27,19 @@ public final class ChatTemplate {
      * @param eos the end-of-sequence token as text
      */
     public ChatTemplate(String source, String bos, String eos) {
-        this.source = source;
+        this.source = Whitespace.resolve(source);
         this.bos = bos;
         this.eos = eos;
     }
 
     private static Jinjava jinjava() {
-        Jinjava jinjava = new Jinjava(JinjavaConfig.newBuilder().withTrimBlocks(true).withLstripBlocks(true).withMaxOutputSize(MOST_CHARACTERS)
+        // Nested interpretation would take what users write for a template.
+        Jinjava jinjava = new Jinjava(JinjavaConfig.newBuilder().withNestedInterpretationEnabled(false).withMaxOutputSize(MOST_CHARACTERS)
                 .withMaxRenderDepth(20).withKeepTrailingNewline(true)
                 .withLegacyOverrides(LegacyOverrides.newBuilder().withUsePyishObjectMapper(true).withIterateOverMapKeys(true).build()).build());
         jinjava.getGlobalContext().registerFunction(new ELFunctionDefinition("", "raise_exception", ChatTemplate.class, "raise", String.class));
         jinjava.getGlobalContext().registerFunction(new ELFunctionDefinition("", "strftime_now", ChatTemplate.class, "now", String.class));
+        jinjava.getGlobalContext().registerFilter(new ToJson());
         return jinjava;
     }
 

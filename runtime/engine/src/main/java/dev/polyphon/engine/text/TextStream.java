@@ -97,6 +97,7 @@ public final class TextStream {
 
     private String release(int count, boolean end) {
         if (count > 0) {
+            markSurrogates(count);
             String text = new String(pending, 0, count, StandardCharsets.UTF_8);
             System.arraycopy(pending, count, pending, 0, pendingLength - count);
             pendingLength -= count;
@@ -114,6 +115,15 @@ public final class TextStream {
         String text = held.substring(0, held.length() - keep);
         held.delete(0, held.length() - keep);
         return text;
+    }
+
+    /** Java takes an encoded surrogate for one error, the Unicode standard and other decoders for one at each byte: 0xFF is one by itself. */
+    private void markSurrogates(int count) {
+        for (int i = 0; i + 1 < count; i++) {
+            if ((pending[i] & 0xFF) == 0xED && (pending[i + 1] & 0xE0) == 0xA0) {
+                pending[i] = (byte) 0xFF;
+            }
+        }
     }
 
     private int firstStop() {

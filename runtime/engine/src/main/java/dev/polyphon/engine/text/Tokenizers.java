@@ -14,7 +14,6 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.HashSet;
-import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -22,6 +21,8 @@ import java.util.Set;
 /** Opens tokenizers: {@code tokenizer.json} of a Hugging Face folder, or the vocabulary inside a GGUF file. */
 public final class Tokenizers {
     private static final ObjectMapper JSON = new ObjectMapper();
+    /** Far more than any vocabulary has; a hostile file must not make us allocate at will. */
+    private static final int MOST_TOKENS = 1 << 23;
 
     private Tokenizers() {}
 
@@ -73,16 +74,15 @@ public final class Tokenizers {
         boolean byteLevel = mentions(json.path("decoder"), "ByteLevel");
         int size = 0;
         JsonNode vocabulary = json.path("model").path("vocab");
-        for (JsonNode id : vocabulary) {
-            size = Math.max(size, id.asInt() + 1);
+        for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
+            size = Math.max(size, id(file, entry.getValue(), entry.getKey()) + 1);
         }
         for (JsonNode added : json.path("added_tokens")) {
-            size = Math.max(size, added.path("id").asInt() + 1);
+            size = Math.max(size, id(file, added.path("id"), added.path("content").asText()) + 1);
         }
         byte[][] bytes = new byte[size][];
         Arrays.fill(bytes, new byte[0]);
-        for (Iterator<Map.Entry<String, JsonNode>> entries = vocabulary.fields(); entries.hasNext(); ) {
-            Map.Entry<String, JsonNode> entry = entries.next();
+        for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
             bytes[entry.getValue().asInt()] = byteLevel ? ByteLevel.bytes(entry.getKey()) : pieceBytes(entry.getKey());
         }
         BitSet special = new BitSet(size);
@@ -98,6 +98,13 @@ public final class Tokenizers {
         } catch (RuntimeException e) {
             throw new MalformedFileException(file, "the tokenizer cannot be read: " + e.getMessage(), e);
         }
+    }
+
+    private static int id(Path file, JsonNode id, String token) throws MalformedFileException {
+        if (!id.isInt() || id.asInt() < 0 || id.asInt() >= MOST_TOKENS) {
+            throw new MalformedFileException(file, "the token '" + token + "' has the id " + id + "; ids are 0 to " + (MOST_TOKENS - 1));
+        }
+        return id.asInt();
     }
 
     /** A SentencePiece piece: ▁ is a space, {@code <0x0A>} a byte. */

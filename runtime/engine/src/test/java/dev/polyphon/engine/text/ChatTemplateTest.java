@@ -1,0 +1,88 @@
+package dev.polyphon.engine.text;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.polyphon.runtime.Prompt;
+import java.io.IOException;
+import java.io.InputStream;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.Stream;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class ChatTemplateTest {
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private static JsonNode vectors() throws IOException {
+        try (InputStream in = ChatTemplateTest.class.getResourceAsStream("/text/chat-templates.json")) {
+            return JSON.readTree(in);
+        }
+    }
+
+    static Stream<Arguments> expected() throws IOException {
+        JsonNode all = vectors();
+        List<Arguments> cases = new ArrayList<>();
+        for (JsonNode one : all.path("expected")) {
+            String template = one.path("template").asText();
+            String conversation = one.path("conversation").asText();
+            cases.add(Arguments.of(template, conversation, all.path("templates").path(template).asText(), all.path("conversations").path(conversation), one));
+        }
+        return cases.stream();
+    }
+
+    @ParameterizedTest(name = "{0}: {1}")
+    @MethodSource("expected")
+    void rendersAsJinja(String name, String conversation, String source, JsonNode input, JsonNode expected) {
+        List<Map<String, Object>> messages = JSON.convertValue(input.path("messages"), new TypeReference<>() {});
+        List<Object> tools = JSON.convertValue(input.path("tools"), new TypeReference<>() {});
+        var chat = new Prompt.Chat(messages, tools, input.path("add_generation_prompt").asBoolean(), Map.of());
+        var template = new ChatTemplate(source, "<s>", "</s>");
+        if (expected.has("error")) {
+            assertThatThrownBy(() -> template.render(chat)).isInstanceOf(TemplateException.class).hasMessage(expected.path("error").asText());
+        } else {
+            assertThat(template.render(chat)).isEqualTo(expected.path("text").asText());
+        }
+    }
+
+    @Test
+    void variablesOfTheRequestReachTheTemplate() {
+        var template = new ChatTemplate("{% if enable_thinking %}<think>{% endif %}{{ messages[0].content }}", "", "");
+        var messages = List.<Map<String, Object>>of(Map.of("role", "user", "content", "x"));
+        assertThat(template.render(new Prompt.Chat(messages, List.of(), true, Map.of("enable_thinking", true)))).isEqualTo("<think>x");
+        assertThat(template.render(new Prompt.Chat(messages, List.of(), true, Map.of()))).isEqualTo("x");
+    }
+
+    /** Whatever became of a template on its way, a request gets the one exception that says so, and an endless one is cut. */
+    @Property(tries = 400)
+    void aBrokenTemplateFailsInOneWay(@ForAll long seed) throws IOException {
+        var random = new Random(seed);
+        var templates = new ArrayList<String>();
+        vectors().path("templates").forEach(t -> templates.add(t.asText()));
+        var source = new StringBuilder(templates.get(random.nextInt(templates.size())));
+        for (int i = random.nextInt(4); i >= 0; i--) {
+            int at = random.nextInt(source.length());
+            switch (random.nextInt(3)) {
+                case 0 -> source.deleteCharAt(at);
+                case 1 -> source.setCharAt(at, "{}%'\"()[]|. \n\u0000é".charAt(random.nextInt(15)));
+                default -> source.setLength(Math.max(1, at));
+            }
+        }
+        var messages = List.<Map<String, Object>>of(Map.of("role", "user", "content", "x"));
+        try {
+            new ChatTemplate(source.toString(), "<s>", "</s>").render(new Prompt.Chat(messages, List.of(), true, Map.of()));
+        } catch (TemplateException e) {
+            assertThat(e.getMessage()).isNotBlank();
+        }
+    }
+}
