@@ -3,6 +3,7 @@ package dev.polyphon.server;
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
 import dev.polyphon.runtime.Runtime;
+import dev.polyphon.server.cli.PullCommand;
 import dev.polyphon.server.cli.ServeCommand;
 import dev.polyphon.server.cli.VerifyCommand;
 import dev.polyphon.server.config.ConfigException;
@@ -31,6 +32,7 @@ public final class Main {
     private static CommandLine commands() {
         return new CommandLine(new Main())
                 .addSubcommand(new ServeCommand(Main::open))
+                .addSubcommand(new PullCommand())
                 .addSubcommand(new VerifyCommand())
                 .setExecutionExceptionHandler(Main::explain);
     }

@@ -116,7 +116,7 @@ public final class ServeCommand implements Callable<Integer> {
         if (!fromEnvironment.isEmpty()) {
             return Path.of(fromEnvironment);
         }
-        Path own = home().resolve("configs/polyphon.yaml");
+        Path own = Home.folder().resolve("configs/polyphon.yaml");
         return Files.exists(own) ? own : null;
     }
 
@@ -128,7 +128,7 @@ public final class ServeCommand implements Callable<Integer> {
 
     /** The file beside the program, unless the configuration names another. */
     private static Path catalog(PolyphonConfig config) {
-        return config.catalog().isEmpty() ? home().resolve("configs/models.yaml") : Path.of(config.catalog());
+        return config.catalog().isEmpty() ? Home.catalog() : Path.of(config.catalog());
     }
 
     /** The folder that was named; else, with the default base, the one with the adapters made for it; or null. */
@@ -136,12 +136,8 @@ public final class ServeCommand implements Callable<Integer> {
         if (!config.adapterFolder().isEmpty()) {
             return Path.of(config.adapterFolder());
         }
-        Path bundled = home().resolve("configs/adapters");
+        Path bundled = Home.folder().resolve("configs/adapters");
         return config.bundledAdapters() && config.base().isEmpty() && Files.isDirectory(bundled) ? bundled : null;
-    }
-
-    private static Path home() {
-        return Path.of(System.getProperty("polyphon.home", "."));
     }
 
     /** A catalogue name stands for itself, a path for its last part. */
