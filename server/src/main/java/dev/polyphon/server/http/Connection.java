@@ -67,6 +67,9 @@ final class Connection extends ChannelInboundHandlerAdapter {
     private Phase phase = Phase.IDLE;
     private RequestReader reader;
     private Exchange exchange;
+    /** Where the body goes of a request that is being answered while it comes; null once it is complete. */
+    private BodyPipe pipe;
+    private boolean pipeFull;
     private HttpVersion version = HttpVersion.HTTP_1_1;
     private int unsent;
 
@@ -109,7 +112,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
         }
         pumping = true;
         try {
-            while (phase != Phase.ANSWERING && !held.isEmpty()) {
+            while ((phase != Phase.ANSWERING || pipe != null) && !held.isEmpty()) {
                 HttpObject next = held.poll();
                 heldBytes -= weight(next);
                 try {
@@ -123,7 +126,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
         } finally {
             pumping = false;
         }
-        if (heldBytes <= MAX_HELD) {
+        if (heldBytes <= MAX_HELD && !pipeFull) {
             ctx.channel().config().setAutoRead(true);
         }
     }
@@ -133,6 +136,10 @@ final class Connection extends ChannelInboundHandlerAdapter {
     }
 
     private void take(HttpObject message) {
+        if (pipe != null) {
+            feed((HttpContent) message);
+            return;
+        }
         if (message.decoderResult().isFailure()) {
             switch (message.decoderResult().cause()) {
                 case TooLongHttpLineException _ ->
@@ -151,25 +158,67 @@ final class Connection extends ChannelInboundHandlerAdapter {
                 refuse(refusal.status(), refusal.message());
                 return;
             }
+            Request headOnly = reader.request();
+            boolean streams = server.handler().streams(headOnly);
+            refusal = streams ? null : reader.checkLength();
+            if (refusal != null) {
+                refuse(refusal.status(), refusal.message());
+                return;
+            }
             phase = Phase.BODY;
             deadlines.read(settings.bodyTimeout());
             if (HttpUtil.is100ContinueExpected(head)) {
                 write(new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.CONTINUE, Unpooled.EMPTY_BUFFER));
+            }
+            if (streams) {
+                pipe = new BodyPipe(() -> ctx.executor().execute(this::pipeDrained));
+                dispatch(headOnly, pipe);
+                return;
             }
         }
         if (message instanceof HttpContent content && phase == Phase.BODY) {
             if (!reader.add(content.content())) {
                 refuse(413, RequestReader.tooLarge(settings.maxBody(), null));
             } else if (message instanceof LastHttpContent) {
-                dispatch();
+                deadlines.readDone();
+                dispatch(reader.request(), null);
             }
         }
     }
 
-    private void dispatch() {
+    /** A piece of the body of the request that is being answered. */
+    private void feed(HttpContent content) {
+        if (content.decoderResult().isFailure()) {
+            pipe.fail(new IOException("The body is not valid HTTP: " + content.decoderResult().cause().getMessage()));
+            return;
+        }
+        byte[] piece = new byte[content.content().readableBytes()];
+        content.content().readBytes(piece);
+        pipeFull = !pipe.add(piece);
+        if (content instanceof LastHttpContent) {
+            pipe.end();
+            pipe = null;
+            pipeFull = false;
+            deadlines.readDone();
+        } else if (pipeFull) {
+            ctx.channel().config().setAutoRead(false);
+            deadlines.readDone();
+        } else {
+            deadlines.read(settings.bodyTimeout());
+        }
+    }
+
+    private void pipeDrained() {
+        if (pipe != null) {
+            pipeFull = false;
+            deadlines.read(settings.bodyTimeout());
+            pump();
+        }
+    }
+
+    private void dispatch(Request request, BodyPipe body) {
         phase = Phase.ANSWERING;
-        deadlines.readDone();
-        Exchange current = new Exchange(this, ctx.channel().eventLoop(), reader.request(), reader.keepAlive());
+        Exchange current = new Exchange(this, ctx.channel().eventLoop(), request, body, reader.keepAlive());
         exchange = current;
         reader = null;
         try {
@@ -193,7 +242,8 @@ final class Connection extends ChannelInboundHandlerAdapter {
     private void refuse(int status, String message) {
         phase = Phase.CLOSING;
         reader = null;
-        send(server.errors().error(status, message), false).addListener(_ -> linger());
+        Response error = server.errors().error(status, message);
+        send(error, error.headers(), false).addListener(_ -> linger());
     }
 
     private void linger() {
@@ -216,13 +266,13 @@ final class Connection extends ChannelInboundHandlerAdapter {
         return ctx.alloc().buffer();
     }
 
-    void respond(Response response, boolean keepAlive) {
-        send(response, keepAlive);
+    void respond(Response response, Map<String, String> headers, boolean keepAlive) {
+        send(response, headers, keepAlive && pipe == null);
     }
 
     void begin(int status, String contentType, Map<String, String> headers, boolean keepAlive) {
         var head = new DefaultHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status));
-        fill(head, contentType, headers, keepAlive && version.isKeepAliveDefault());
+        fill(head, contentType, headers, keepAlive && pipe == null && version.isKeepAliveDefault());
         if (version.isKeepAliveDefault()) {
             HttpUtil.setTransferEncodingChunked(head, true);
         }
@@ -241,6 +291,15 @@ final class Connection extends ChannelInboundHandlerAdapter {
     void ended(Exchange done, boolean keepAlive) {
         exchange = null;
         done.report(server.observer());
+        if (pipe != null) {
+            // The rest of the body is still to come, and nobody wants it.
+            pipe.fail(new IOException("the request was answered before its body had come"));
+            pipe = null;
+            pipeFull = false;
+            phase = Phase.CLOSING;
+            ctx.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(_ -> linger());
+            return;
+        }
         // An answer without a length to a client of HTTP/1.0 ends with the connection; asking for it to be kept changes nothing then.
         if (!keepAlive || server.draining() || !version.isKeepAliveDefault()) {
             phase = Phase.CLOSING;
@@ -252,10 +311,10 @@ final class Connection extends ChannelInboundHandlerAdapter {
         pump();
     }
 
-    private ChannelFuture send(Response response, boolean keepAlive) {
+    private ChannelFuture send(Response response, Map<String, String> headers, boolean keepAlive) {
         var whole = new DefaultFullHttpResponse(
                 HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(response.status()), Unpooled.wrappedBuffer(response.body()));
-        fill(whole, response.contentType(), response.headers(), keepAlive);
+        fill(whole, response.contentType(), headers, keepAlive);
         whole.headers().setInt(HttpHeaderNames.CONTENT_LENGTH, response.body().length);
         return write(whole);
     }
@@ -312,7 +371,12 @@ final class Connection extends ChannelInboundHandlerAdapter {
                 refuse(408, "The request's body did not arrive within " + settings.bodyTimeout().toMillis() + " ms.");
             }
             case IDLE, CLOSING -> ctx.close();
-            case ANSWERING -> {}
+            case ANSWERING -> {
+                if (pipe != null) {
+                    server.observer().slowSender();
+                    pipe.fail(new IOException("Nothing more of the body arrived for " + settings.bodyTimeout().toMillis() + " ms."));
+                }
+            }
         }
     }
 
@@ -345,6 +409,10 @@ final class Connection extends ChannelInboundHandlerAdapter {
         deadlines.cancel();
         held.forEach(ReferenceCountUtil::release);
         held.clear();
+        if (pipe != null) {
+            pipe.fail(new IOException("the client closed the connection"));
+            pipe = null;
+        }
         Exchange cut = exchange;
         exchange = null;
         if (cut != null) {

@@ -2,6 +2,10 @@ package dev.polyphon.server.http;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.EventLoop;
+import java.io.ByteArrayInputStream;
+import java.io.InputStream;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.RejectedExecutionException;
 
@@ -24,23 +28,81 @@ public final class Exchange {
     private final Connection connection;
     private final EventLoop loop;
     private final Request request;
+    private final InputStream body;
     private final boolean keepAlive;
     private String route = "";
+    private Map<String, String> parameters = Map.of();
+    private Map<String, String> headers = Map.of();
+    private Map<String, Object> notes = Map.of();
+    private Object caller;
     private State state = State.WAITING;
     private Runnable onAbort = NOTHING;
     private Runnable onWritable = NOTHING;
     private int status;
     private long bytes;
 
-    Exchange(Connection connection, EventLoop loop, Request request, boolean keepAlive) {
+    Exchange(Connection connection, EventLoop loop, Request request, InputStream body, boolean keepAlive) {
         this.connection = connection;
         this.loop = loop;
         this.request = request;
+        this.body = body;
         this.keepAlive = keepAlive;
     }
 
     public Request request() {
         return request;
+    }
+
+    /**
+     * The request's body. Where the handler {@linkplain Handler#streams takes it as it comes}, reading waits for it and belongs on a thread of
+     * its own; it fails when the client leaves or stops sending.
+     */
+    public InputStream body() {
+        return body == null ? new ByteArrayInputStream(request.body()) : body;
+    }
+
+    /** The pattern of the route taken; empty when there is none for the path. */
+    public String route() {
+        return route;
+    }
+
+    /** What stands in the path for a name in the route's pattern. */
+    public String parameter(String name) {
+        return parameters.get(name);
+    }
+
+    /** Who asks, as a {@link Filter} found out; null when none did. */
+    public Object caller() {
+        return caller;
+    }
+
+    public void caller(Object who) {
+        caller = who;
+    }
+
+    /** Adds a header to the answer, whichever it will be; an answer's own header of that name goes before it. */
+    public void header(String name, String value) {
+        if (headers.isEmpty()) {
+            headers = new HashMap<>();
+        }
+        headers.put(name, value);
+    }
+
+    /** Notes something about this exchange for the {@link HttpObserver}. */
+    public void note(String name, Object value) {
+        if (notes.isEmpty()) {
+            notes = new LinkedHashMap<>();
+        }
+        notes.put(name, value);
+    }
+
+    private Map<String, String> with(Map<String, String> own) {
+        if (headers.isEmpty()) {
+            return own;
+        }
+        var all = new HashMap<>(headers);
+        all.putAll(own);
+        return all;
     }
 
     /** Runs a task on this connection's event loop; at a time when that has ended, never. What it throws becomes a 500. */
@@ -100,7 +162,7 @@ public final class Exchange {
                 status = response.status();
                 bytes = response.body().length;
                 state = State.ENDED;
-                connection.respond(response, keepAlive);
+                connection.respond(response, with(response.headers()), keepAlive);
                 connection.ended(this, keepAlive);
             }
             case ABORTED -> {}
@@ -109,12 +171,12 @@ public final class Exchange {
     }
 
     /** Starts an answer of unknown length. */
-    public void begin(int newStatus, String contentType, Map<String, String> headers) {
+    public void begin(int newStatus, String contentType, Map<String, String> own) {
         switch (state) {
             case WAITING -> {
                 status = newStatus;
                 state = State.STREAMING;
-                connection.begin(newStatus, contentType, headers, keepAlive);
+                connection.begin(newStatus, contentType, with(own), keepAlive);
             }
             case ABORTED -> {}
             case STREAMING, ENDED -> throw new IllegalStateException("this request has been answered");
@@ -164,8 +226,9 @@ public final class Exchange {
         return state == State.WAITING;
     }
 
-    void route(String pattern) {
+    void routed(String pattern, Map<String, String> values) {
         route = pattern;
+        parameters = values;
     }
 
     void becameWritable() {
@@ -182,6 +245,6 @@ public final class Exchange {
     }
 
     void report(HttpObserver observer) {
-        observer.answered(request, route, status, bytes, System.nanoTime() - request.received(), state == State.ENDED);
+        observer.answered(request, route, notes, status, bytes, System.nanoTime() - request.received(), state == State.ENDED);
     }
 }

@@ -9,4 +9,12 @@ public interface Handler {
      * thread, now or later. What is thrown here becomes a 500.
      */
     void handle(Exchange exchange);
+
+    /**
+     * Whether a request's body is taken as it comes, from {@link Exchange#body()}: it is handled as soon as its header has been read, and no
+     * limit but the handler's own holds for its body. Asked on the event loop, before the body has come.
+     */
+    default boolean streams(Request head) {
+        return false;
+    }
 }

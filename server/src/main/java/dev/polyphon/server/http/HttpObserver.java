@@ -1,5 +1,7 @@
 package dev.polyphon.server.http;
 
+import java.util.Map;
+
 /** Hears what happens on the connections, for metrics and the access log. Called on event loops: must not block. */
 public interface HttpObserver {
     HttpObserver NONE = new HttpObserver() {};
@@ -21,9 +23,10 @@ public interface HttpObserver {
      * A request got its answer, or its client left before.
      *
      * @param route the route's pattern; empty when there is none for the path
+     * @param notes what handlers noted about it ({@link Exchange#note})
      * @param status as sent; 0 when the client left before there was one
      * @param bytes of the body sent
      * @param whole whether the answer was sent to its end
      */
-    default void answered(Request request, String route, int status, long bytes, long nanos, boolean whole) {}
+    default void answered(Request request, String route, Map<String, Object> notes, int status, long bytes, long nanos, boolean whole) {}
 }

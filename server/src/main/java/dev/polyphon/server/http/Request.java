@@ -10,6 +10,7 @@ import java.util.Map;
  *
  * @param method in upper case; a HEAD request is handled as GET and its body left out
  * @param path percent-decoded, without the query
+ * @param rawPath as sent, without the query: a slash in it parts segments, one that was encoded does not
  * @param query parameters of the query, percent-decoded
  * @param headers names are found in any case
  * @param body empty when there is none; owned by the request
@@ -17,7 +18,7 @@ import java.util.Map;
  * @param received {@link System#nanoTime()} when the header had been read
  */
 public record Request(
-        String method, String path, Map<String, List<String>> query, HttpHeaders headers, byte[] body, SocketAddress remote, long received) {
+        String method, String path, String rawPath, Map<String, List<String>> query, HttpHeaders headers, byte[] body, SocketAddress remote, long received) {
 
     /** Method and path on one line, for logs: whatever could start another line is replaced. */
     public String line() {

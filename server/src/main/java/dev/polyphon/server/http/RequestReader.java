@@ -51,16 +51,21 @@ final class RequestReader {
         if (!coding.equalsIgnoreCase("identity")) {
             return new Refusal(415, "Content-Encoding '" + coding + "' is not supported: send the body as it is.");
         }
-        long announced = HttpUtil.getContentLength(head, 0L);
-        if (announced > maxBody) {
-            return new Refusal(413, tooLarge(maxBody, announced));
-        }
         try {
             target = new QueryStringDecoder(origin(head.uri()));
             target.path();
             target.parameters();
         } catch (IllegalArgumentException e) {
             return new Refusal(400, "The request target is not valid: " + e.getMessage());
+        }
+        return null;
+    }
+
+    /** What is wrong with the announced length of a body that is kept in memory, or null. */
+    Refusal checkLength() {
+        long announced = HttpUtil.getContentLength(head, 0L);
+        if (announced > maxBody) {
+            return new Refusal(413, tooLarge(maxBody, announced));
         }
         body = announced > 0 ? new byte[(int) Math.min(announced, FIRST_PIECE)] : EMPTY;
         return null;
@@ -88,9 +93,10 @@ final class RequestReader {
         return HttpUtil.isKeepAlive(head);
     }
 
+    /** The request as far as it has been read: to the end, or to the end of its header. */
     Request request() {
         byte[] whole = length == body.length ? body : Arrays.copyOf(body, length);
-        return new Request(head.method().name(), target.path(), target.parameters(), head.headers(), whole, remote, received);
+        return new Request(head.method().name(), target.path(), target.rawPath(), target.parameters(), head.headers(), whole, remote, received);
     }
 
     /** The path and query of a target in absolute form, which every server must accept (RFC 9112, section 3.2.2). */

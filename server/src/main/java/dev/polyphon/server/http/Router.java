@@ -1,20 +1,38 @@
 package dev.polyphon.server.http;
 
+import io.netty.handler.codec.http.QueryStringDecoder;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 
 /** Finds the handler for a path and method; answers 404 for unknown paths and 405 with {@code Allow} for other methods. */
 public final class Router implements Handler {
-    private record Route(String pattern, Map<String, Handler> methods) {}
+    private record Route(String pattern, String[] segments, Map<String, Handler> methods) {}
+
+    /** A route and the values of its pattern's names. */
+    private record Match(Route route, Map<String, String> parameters) {}
 
     private final ErrorFormat errors;
+    private final Filter filter;
     private final Map<String, Route> exact = new HashMap<>();
+    private final Map<String, Route> templates = new TreeMap<>();
+    private final Set<String> streams = new HashSet<>();
     private final TreeMap<String, Route> prefixes = new TreeMap<>();
 
     public Router(ErrorFormat errors) {
+        this(errors, Filter.NONE);
+    }
+
+    /** @param filter stands before every handler */
+    public Router(ErrorFormat errors, Filter filter) {
         this.errors = errors;
+        this.filter = filter;
     }
 
     public Router get(String pattern, Handler handler) {
@@ -26,27 +44,51 @@ public final class Router implements Handler {
     }
 
     /**
-     * Adds a route.
+     * Adds a route. An exact path goes before one with names, and that before one with an open end.
      *
-     * @param pattern a path; one that ends in {@code /*} matches every path that goes on behind the slash
+     * @param pattern a path; a segment <code>{name}</code> in it matches any one segment, whose decoded text is the exchange's parameter of
+     *     that name; one that ends in {@code /*} matches every path that goes on behind the slash
      */
     public Router on(String method, String pattern, Handler handler) {
-        var routes = pattern.endsWith("/*") ? prefixes : exact;
-        String key = pattern.endsWith("/*") ? pattern.substring(0, pattern.length() - 1) : pattern;
-        routes.computeIfAbsent(key, k -> new Route(pattern, new TreeMap<>())).methods.put(method, handler);
+        boolean open = pattern.endsWith("/*");
+        var routes = open ? prefixes : pattern.contains("{") ? templates : exact;
+        String key = open ? pattern.substring(0, pattern.length() - 1) : pattern;
+        routes.computeIfAbsent(key, _ -> new Route(pattern, pattern.split("/", -1), new TreeMap<>())).methods.put(method, handler);
         return this;
+    }
+
+    /** Every route as {@code METHOD pattern}. */
+    public List<String> routes() {
+        var all = new ArrayList<String>();
+        for (var routes : List.of(exact, templates, prefixes)) {
+            routes.values().forEach(route -> route.methods.keySet().forEach(method -> all.add(method + " " + route.pattern)));
+        }
+        return all;
+    }
+
+    /** Adds a route whose handler takes the body as it comes. */
+    public Router stream(String method, String pattern, Handler handler) {
+        streams.add(method + " " + pattern);
+        return on(method, pattern, handler);
+    }
+
+    @Override
+    public boolean streams(Request head) {
+        Match match = streams.isEmpty() ? null : find(head.path(), head.rawPath());
+        return match != null && streams.contains(head.method() + " " + match.route.pattern);
     }
 
     @Override
     public void handle(Exchange exchange) {
         Request request = exchange.request();
-        Route route = find(request.path());
-        if (route == null) {
+        Match match = find(request.path(), request.rawPath());
+        if (match == null) {
             exchange.respond(errors.error(404, "Unknown request URL: " + request.method() + " " + request.path()
                     + ". There is no such path on this server."));
             return;
         }
-        exchange.route(route.pattern);
+        Route route = match.route;
+        exchange.routed(route.pattern, match.parameters);
         Handler handler = route.methods.get(request.method().equals("HEAD") ? "GET" : request.method());
         if (handler == null) {
             String allow = allowed(route);
@@ -54,20 +96,55 @@ public final class Router implements Handler {
                     .with("Allow", allow));
             return;
         }
-        handler.handle(exchange);
+        filter.handle(exchange, () -> handler.handle(exchange));
     }
 
-    private Route find(String path) {
+    private Match find(String path, String rawPath) {
         Route route = exact.get(path);
         if (route != null) {
-            return route;
+            return new Match(route, Map.of());
+        }
+        String[] segments = rawPath.split("/", -1);
+        for (Route template : templates.values()) {
+            var parameters = matched(template.segments, segments);
+            if (parameters != null) {
+                return new Match(template, parameters);
+            }
         }
         for (var prefix : prefixes.descendingMap().entrySet()) {
             if (path.startsWith(prefix.getKey()) && path.length() > prefix.getKey().length()) {
-                return prefix.getValue();
+                return new Match(prefix.getValue(), Map.of());
             }
         }
         return null;
+    }
+
+    /** The values of the names in a pattern, or null when the path is another. */
+    private static Map<String, String> matched(String[] pattern, String[] path) {
+        if (pattern.length != path.length) {
+            return null;
+        }
+        for (int i = 0; i < pattern.length; i++) {
+            if (isName(pattern[i]) ? path[i].isEmpty() : !pattern[i].equals(path[i])) {
+                return null;
+            }
+        }
+        var values = new HashMap<String, String>();
+        for (int i = 0; i < pattern.length; i++) {
+            if (isName(pattern[i])) {
+                values.put(pattern[i].substring(1, pattern[i].length() - 1), decoded(path[i]));
+            }
+        }
+        return values;
+    }
+
+    private static boolean isName(String segment) {
+        return segment.startsWith("{");
+    }
+
+    /** The whole path was decoded before without an error; a plus sign is itself in a path. */
+    private static String decoded(String segment) {
+        return QueryStringDecoder.decodeComponent(segment.replace("+", "%2B"), StandardCharsets.UTF_8);
     }
 
     private static String allowed(Route route) {

@@ -6,6 +6,7 @@ import io.prometheus.metrics.core.metrics.Counter;
 import io.prometheus.metrics.core.metrics.Gauge;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import java.util.Locale;
+import java.util.Map;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -64,7 +65,7 @@ final class HttpMetrics implements HttpObserver {
     }
 
     @Override
-    public void answered(Request request, String route, int status, long bytes, long nanos, boolean whole) {
+    public void answered(Request request, String route, Map<String, Object> notes, int status, long bytes, long nanos, boolean whole) {
         answers.labelValues(route, Integer.toString(status)).inc();
         if (accessLog) {
             ACCESS.info("{} \"{}\" {} {} B {} ms{}", request.remote(), request.line(), status, bytes, String.format(Locale.ROOT, "%.1f", nanos / 1e6),
