@@ -18,6 +18,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -95,7 +96,7 @@ public final class FakeRuntime implements Runtime {
         List<String> words = words(text);
         int limit = request.sampling().maxTokens() < 0 ? Integer.MAX_VALUE : request.sampling().maxTokens();
         int count = Math.min(limit, words.size());
-        sink.started(promptTokens(request.prompt()));
+        sink.started(promptTokens(request.prompt()), 0);
         for (int i = 0; i < count; i++) {
             for (int choice = 0; choice < request.choices(); choice++) {
                 sink.token(event(choice, words.get(i), request.sampling().logprobs()));
@@ -152,7 +153,7 @@ public final class FakeRuntime implements Runtime {
 
     @Override
     public RuntimeStats stats() {
-        return new RuntimeStats(running.get(), 3, 100, 42, catalog.list().size(), 4096);
+        return new RuntimeStats(running.get(), 3, Map.of("t", 3), 100, 42, RuntimeStats.PrefixCache.NONE, catalog.list().size(), 4096);
     }
 
     @Override

@@ -17,6 +17,8 @@ public final class RuntimeFault extends RuntimeException {
         CONTEXT_EXCEEDED,
         /** Queues are full: try again after {@link #retryAfter()}. */
         OVERLOADED,
+        /** The request waited in the queue for as long as it may: try again after {@link #retryAfter()}. */
+        QUEUE_TIMEOUT,
         /** The adapter exists but cannot be loaded or does not fit the base. */
         ADAPTER_UNUSABLE,
         /** A name that is already taken. */
@@ -50,6 +52,10 @@ public final class RuntimeFault extends RuntimeException {
 
     public static RuntimeFault overloaded(String message, Duration retryAfter) {
         return new RuntimeFault(Kind.OVERLOADED, null, message, retryAfter, null);
+    }
+
+    public static RuntimeFault queueTimeout(String message, Duration retryAfter) {
+        return new RuntimeFault(Kind.QUEUE_TIMEOUT, null, message, retryAfter, null);
     }
 
     public Kind kind() {

@@ -12,10 +12,13 @@ public interface RuntimeObserver {
     default void adapterLoad(String adapter, Duration time, boolean success) {}
 
     /** A request left the queue for the batch. */
-    default void admitted(Duration queued) {}
+    default void admitted(String tenant, Duration queued) {}
 
     /** A sequence was put back into the queue for want of KV blocks. */
-    default void preempted() {}
+    default void preempted(String tenant) {}
+
+    /** A request waited in the queue for as long as it may, and failed. */
+    default void expired(String tenant) {}
 
     /**
      * @param duration time of the whole step

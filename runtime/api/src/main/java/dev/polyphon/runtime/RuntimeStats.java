@@ -1,13 +1,37 @@
 package dev.polyphon.runtime;
 
+import java.util.Map;
+
 /**
  * A moment's state.
  *
  * @param running sequences in the batch
  * @param waiting sequences in the queue
+ * @param waitingByTenant of them by tenant; tenants of whom nothing waits are left out
  * @param kvBlocks blocks of the KV cache
- * @param kvBlocksUsed of them in use
+ * @param kvBlocksUsed of them in use by sequences in the batch
+ * @param prefix the prefix cache
  * @param adaptersLoaded adapters whose weights are in memory
  * @param adapterBytes what those weigh
  */
-public record RuntimeStats(int running, int waiting, int kvBlocks, int kvBlocksUsed, int adaptersLoaded, long adapterBytes) {}
+public record RuntimeStats(
+        int running,
+        int waiting,
+        Map<String, Integer> waitingByTenant,
+        int kvBlocks,
+        int kvBlocksUsed,
+        PrefixCache prefix,
+        int adaptersLoaded,
+        long adapterBytes) {
+
+    /**
+     * Computed prefixes that later requests may use.
+     *
+     * @param queried tokens of prompts that were looked up, since the start
+     * @param hit of them found
+     * @param blocks blocks of the KV cache that no sequence uses and that are kept for later ones; they are free when blocks are wanted
+     */
+    public record PrefixCache(long queried, long hit, int blocks) {
+        public static final PrefixCache NONE = new PrefixCache(0, 0, 0);
+    }
+}

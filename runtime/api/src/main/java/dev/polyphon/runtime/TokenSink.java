@@ -8,8 +8,12 @@ package dev.polyphon.runtime;
  */
 public interface TokenSink {
 
-    /** The prompt was accepted and its first tokens are about to be computed. */
-    void started(int promptTokens);
+    /**
+     * The prompt was accepted and its first tokens are about to be computed.
+     *
+     * @param cachedTokens how many of the prompt's tokens need not be, because an earlier request had the same beginning
+     */
+    void started(int promptTokens, int cachedTokens);
 
     /**
      * A token of the prompt was scored, where the request asks for it: in order, from position 0, after {@link #started} and before any

@@ -32,6 +32,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -135,7 +136,8 @@ public final class Engine implements Runtime {
 
     @Override
     public RuntimeStats stats() {
-        return new RuntimeStats(loop.running(), loop.waiting(), kvBlocks, loop.blocksUsed(), adapters.loaded(), adapters.bytes());
+        return new RuntimeStats(loop.running(), loop.waiting(), Map.of(), kvBlocks, loop.blocksUsed(), RuntimeStats.PrefixCache.NONE,
+                adapters.loaded(), adapters.bytes());
     }
 
     @Override
@@ -170,7 +172,7 @@ public final class Engine implements Runtime {
             int prefix = lease == null ? 0 : lease.weights().prefixLength();
             check(prompt, request.sampling(), prefix);
             AdapterPool.Lease held = lease;
-            ActiveGeneration generation = new ActiveGeneration(sink, () -> {
+            ActiveGeneration generation = new ActiveGeneration(request.scheduling(), sink, () -> {
                 accepted.addAndGet(-request.choices());
                 if (held != null) {
                     held.close();

@@ -24,12 +24,17 @@ final class Observers implements RuntimeObserver {
     }
 
     @Override
-    public void admitted(Duration queued) {
-        observers.forEach(o -> o.admitted(queued));
+    public void admitted(String tenant, Duration queued) {
+        observers.forEach(o -> o.admitted(tenant, queued));
     }
 
     @Override
-    public void preempted() {
-        observers.forEach(RuntimeObserver::preempted);
+    public void preempted(String tenant) {
+        observers.forEach(o -> o.preempted(tenant));
+    }
+
+    @Override
+    public void expired(String tenant) {
+        observers.forEach(o -> o.expired(tenant));
     }
 }

@@ -27,7 +27,7 @@ final class Collected implements TokenSink {
     }
 
     @Override
-    public void started(int promptTokens) {
+    public void started(int promptTokens, int cachedTokens) {
         started.countDown();
     }
 

@@ -140,7 +140,7 @@ class EngineTest {
         generate(neighbour, null, 1, Sampling.builder().temperature(0).maxTokens(40).ignoreEos(true).build(), 9);
         generate(new TokenSink() {
             @Override
-            public void started(int promptTokens) {}
+            public void started(int promptTokens, int cachedTokens) {}
 
             @Override
             public void token(TokenEvent event) {
@@ -166,7 +166,7 @@ class EngineTest {
         int[] open = {3};
         generate(new TokenSink() {
             @Override
-            public void started(int promptTokens) {
+            public void started(int promptTokens, int cachedTokens) {
                 assertThat(promptTokens).isEqualTo(2);
             }
 

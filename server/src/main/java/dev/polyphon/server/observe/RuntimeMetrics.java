@@ -5,6 +5,7 @@ import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
 import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import io.prometheus.metrics.core.metrics.Counter;
+import io.prometheus.metrics.core.metrics.CounterWithCallback;
 import io.prometheus.metrics.core.metrics.GaugeWithCallback;
 import io.prometheus.metrics.core.metrics.Histogram;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
@@ -21,6 +22,7 @@ final class RuntimeMetrics implements RuntimeObserver {
     private final CounterDataPoint prefillRows;
     private final Histogram queue;
     private final Counter preemptions;
+    private final Counter expirations;
     private final Histogram loadTime;
     private final Counter loads;
 
@@ -40,6 +42,10 @@ final class RuntimeMetrics implements RuntimeObserver {
                 .name("polyphon_preemptions_total")
                 .help("Sequences put back into the queue for want of KV blocks.")
                 .register(registry);
+        expirations = Counter.builder()
+                .name("polyphon_queue_timeouts_total")
+                .help("Requests that waited in the queue for as long as they may, and failed.")
+                .register(registry);
         loadTime = seconds(registry, "polyphon_adapter_load_duration_seconds", "Time to load an adapter.");
         loads = Counter.builder()
                 .name("polyphon_adapter_loads_total")
@@ -50,6 +56,12 @@ final class RuntimeMetrics implements RuntimeObserver {
         gauge(registry, runtime, "polyphon_sequences_waiting", "Sequences in the queue.", RuntimeStats::waiting);
         gauge(registry, runtime, "polyphon_kv_blocks", "Blocks of the KV cache.", RuntimeStats::kvBlocks);
         gauge(registry, runtime, "polyphon_kv_blocks_used", "Blocks of the KV cache in use.", RuntimeStats::kvBlocksUsed);
+        gauge(registry, runtime, "polyphon_kv_blocks_cached", "Blocks of the KV cache kept for their prefixes, free when wanted.",
+                stats -> stats.prefix().blocks());
+        count(registry, runtime, "polyphon_prefix_cache_queried_tokens_total", "Tokens of prompts looked up in the prefix cache.",
+                stats -> stats.prefix().queried());
+        count(registry, runtime, "polyphon_prefix_cache_hit_tokens_total", "Tokens of prompts found in the prefix cache.",
+                stats -> stats.prefix().hit());
         gauge(registry, runtime, "polyphon_adapters_loaded", "Adapters whose weights are in memory.", RuntimeStats::adaptersLoaded);
         gauge(registry, runtime, "polyphon_adapters_loaded_bytes", "Memory that those weights take.", RuntimeStats::adapterBytes);
         GaugeWithCallback.builder()
@@ -64,6 +76,14 @@ final class RuntimeMetrics implements RuntimeObserver {
                 .name(name)
                 .help(help)
                 .callback(gauge -> gauge.call(value.applyAsDouble(runtime.stats())))
+                .register(registry);
+    }
+
+    private static void count(PrometheusRegistry registry, Runtime runtime, String name, String help, ToDoubleFunction<RuntimeStats> value) {
+        CounterWithCallback.builder()
+                .name(name)
+                .help(help)
+                .callback(counter -> counter.call(value.applyAsDouble(runtime.stats())))
                 .register(registry);
     }
 
@@ -95,12 +115,17 @@ final class RuntimeMetrics implements RuntimeObserver {
     }
 
     @Override
-    public void admitted(Duration queued) {
+    public void admitted(String tenant, Duration queued) {
         queue.observe(in(queued));
     }
 
     @Override
-    public void preempted() {
+    public void preempted(String tenant) {
         preemptions.inc();
+    }
+
+    @Override
+    public void expired(String tenant) {
+        expirations.inc();
     }
 }

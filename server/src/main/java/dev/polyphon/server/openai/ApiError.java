@@ -51,6 +51,8 @@ public record ApiError(int status, String message, String type, String param, St
             case CONTEXT_EXCEEDED -> new ApiError(400, message, INVALID, param, "context_length_exceeded", null);
             case OVERLOADED ->
                 new ApiError(429, message, "rate_limit_error", null, "overloaded", fault.retryAfter().orElse(Duration.ofSeconds(1)));
+            case QUEUE_TIMEOUT ->
+                new ApiError(503, message, "server_error", null, "queue_timeout", fault.retryAfter().orElse(Duration.ofSeconds(1)));
             case ADAPTER_UNUSABLE -> new ApiError(422, message, INVALID, "model", "adapter_unusable", null);
             case CONFLICT -> new ApiError(409, message, INVALID, param, "conflict", null);
             case SHUTTING_DOWN -> new ApiError(503, message, "server_error", null, "shutting_down", fault.retryAfter().orElse(Duration.ofSeconds(1)));

@@ -20,7 +20,7 @@ final class PromptSink implements TokenSink {
     }
 
     @Override
-    public void started(int promptTokens) {
+    public void started(int promptTokens, int cachedTokens) {
         call.offer(new Event.Started(promptTokens), false);
     }
 

@@ -83,8 +83,8 @@ class MetricsTest {
     @Test
     void showsTheRuntime() {
         server.runtime.tell(o -> o.step(new RuntimeObserver.Step(Duration.ofMillis(7), 16, 5, 12, 40)));
-        server.runtime.tell(o -> o.admitted(Duration.ofMillis(300)));
-        server.runtime.tell(RuntimeObserver::preempted);
+        server.runtime.tell(o -> o.admitted("t", Duration.ofMillis(300)));
+        server.runtime.tell(o -> o.preempted("t"));
         server.runtime.tell(o -> o.adapterLoad("french", Duration.ofMillis(20), true));
         server.runtime.tell(o -> o.adapterLoad("german", Duration.ofMillis(20), false));
         assertThat(value("polyphon_step_duration_seconds_bucket{le=\"0.005\"}")).isZero();

@@ -65,7 +65,7 @@ class StreamingTest {
         try (var client = server.raw()) {
             client.post("/v1/completions", STREAM);
             var generation = held();
-            generation.sink().started(1);
+            generation.sink().started(1, 0);
             for (String word : List.of("one", " two", " \"q\"\n\u0001é😀")) {
                 generation.token(0, 1, word);
                 if (word.equals("one")) {
@@ -88,7 +88,7 @@ class StreamingTest {
         try (var client = server.raw()) {
             client.post("/v1/completions", STREAM);
             var generation = held();
-            generation.sink().started(1);
+            generation.sink().started(1, 0);
             int tokens = 5000;
             for (int i = 0; i < tokens; i++) {
                 generation.token(0, i, i + ",");
@@ -119,7 +119,7 @@ class StreamingTest {
                 if (body.contains("[")) {
                     generations.add(held());
                 }
-                generations.getFirst().sink().started(1);
+                generations.getFirst().sink().started(1, 0);
                 generations.getFirst().token(0, 1, "a");
             }
             for (var generation : generations) {
@@ -140,7 +140,7 @@ class StreamingTest {
             client.post("/v1/completions", STREAM.replace("\"x\"", "[\"x\",\"y\"]"));
             var generation = held();
             var other = held();
-            generation.sink().started(1);
+            generation.sink().started(1, 0);
             generation.token(0, 1, "a");
             generation.sink().failed(RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "the step failed"));
             var answer = client.answer();
@@ -159,7 +159,7 @@ class StreamingTest {
         try (var client = server.raw()) {
             client.post("/v1/completions", STREAM);
             var generation = held();
-            generation.sink().started(1);
+            generation.sink().started(1, 0);
             generation.sink().failed(RuntimeFault.of(RuntimeFault.Kind.ADAPTER_UNUSABLE, "no"));
             assertThat(client.answer().status()).isEqualTo(422);
         }
@@ -170,7 +170,7 @@ class StreamingTest {
         try (var client = new RawClient(server.port(), 4096)) {
             client.post("/v1/completions", STREAM);
             var generation = held();
-            generation.sink().started(1);
+            generation.sink().started(1, 0);
             String text = "x".repeat(10_000);
             for (int i = 0; i < 100_000 && !generation.isCancelled(); i++) {
                 generation.token(0, 1, text);
@@ -189,7 +189,7 @@ class StreamingTest {
         try (var client = new RawClient(server.port(), 4096)) {
             client.post("/v1/completions", STREAM);
             var generation = held();
-            generation.sink().started(1);
+            generation.sink().started(1, 0);
             int tokens = 4000;
             for (int i = 0; i < tokens; i++) {
                 generation.token(0, 1, "y".repeat(5000));
@@ -233,7 +233,7 @@ class StreamingTest {
         try (var busy = server.raw()) {
             busy.post("/v1/completions", STREAM);
             var generation = held();
-            generation.sink().started(1);
+            generation.sink().started(1, 0);
             var drained = CompletableFuture.supplyAsync(() -> {
                 try {
                     return server.server.drain();

@@ -6,12 +6,14 @@ import dev.polyphon.engine.sample.Stopping;
 import dev.polyphon.engine.text.TextStream;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.Scheduling;
 import dev.polyphon.runtime.TokenSink;
 import java.util.ArrayList;
 import java.util.List;
 
 /** A request inside the step loop: its continuations and the sink that hears of them. */
 public final class ActiveGeneration {
+    private final Scheduling scheduling;
     private final TokenSink sink;
     private final Runnable onEnd;
     private final List<Continuation> continuations = new ArrayList<>();
@@ -41,7 +43,8 @@ public final class ActiveGeneration {
     }
 
     /** @param onEnd runs once, after the last call to the sink, on the step loop's thread */
-    public ActiveGeneration(TokenSink sink, Runnable onEnd) {
+    public ActiveGeneration(Scheduling scheduling, TokenSink sink, Runnable onEnd) {
+        this.scheduling = scheduling;
         this.sink = sink;
         this.onEnd = onEnd;
     }
@@ -54,6 +57,10 @@ public final class ActiveGeneration {
 
     List<Continuation> continuations() {
         return continuations;
+    }
+
+    Scheduling scheduling() {
+        return scheduling;
     }
 
     long queuedAt() {
@@ -70,7 +77,7 @@ public final class ActiveGeneration {
             return false;
         }
         started = true;
-        sink.started(continuations.getFirst().promptTokens());
+        sink.started(continuations.getFirst().promptTokens(), 0);
         return true;
     }
 

@@ -64,7 +64,7 @@ public final class StepLoop implements AutoCloseable {
         this.observer = observer;
         blocks = new BlockPool(cache.blocks());
         scheduler = new Scheduler(new Scheduler.Limits(decoder.maxLogitRows(), decoder.maxRows(), cache.blockSize()), blocks, this::admitted,
-                sequence -> observer.preempted());
+                sequence -> observer.preempted(((Continuation) sequence).generation.scheduling().tenant()));
         logits = new float[decoder.maxLogitRows() * vocabulary];
         thread = Thread.ofPlatform().name("polyphon-step").start(this::run);
     }
@@ -158,7 +158,7 @@ public final class StepLoop implements AutoCloseable {
         ActiveGeneration generation = ((Continuation) sequence).generation;
         guarded(generation, () -> {
             if (generation.start()) {
-                observer.admitted(Duration.ofNanos(System.nanoTime() - generation.queuedAt()));
+                observer.admitted(generation.scheduling().tenant(), Duration.ofNanos(System.nanoTime() - generation.queuedAt()));
             }
         });
     }

@@ -298,7 +298,7 @@ public final class Verifier {
         }
 
         @Override
-        public void started(int promptTokens) {}
+        public void started(int promptTokens, int cachedTokens) {}
 
         @Override
         public void token(dev.polyphon.runtime.TokenEvent event) {
