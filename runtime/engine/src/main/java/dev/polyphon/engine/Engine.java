@@ -92,7 +92,7 @@ public final class Engine implements Runtime {
             ArchitectureSpec spec = checkpoint.spec();
             BaseWeights weights = owned.own(new BaseWeights(kernels, checkpoint));
             ModelText text = owned.own(ModelText.open(options.model()));
-            int blocks = kvBlocks(options, spec);
+            int blocks = kvBlocks(options, spec, kernels.kvElementBytes());
             KvCache cache = owned.own(kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), blocks, options.blockSize()));
             int context = Math.min(options.contextLength() > 0 ? Math.min(options.contextLength(), spec.context()) : spec.context(),
                     blocks * options.blockSize());
@@ -113,8 +113,8 @@ public final class Engine implements Runtime {
         }
     }
 
-    private static int kvBlocks(EngineOptions options, ArchitectureSpec spec) {
-        long block = 2L * Float.BYTES * spec.layers().size() * spec.kvWidth() * options.blockSize();
+    private static int kvBlocks(EngineOptions options, ArchitectureSpec spec, int elementBytes) {
+        long block = 2L * elementBytes * spec.layers().size() * spec.kvWidth() * options.blockSize();
         long useful = (long) options.maxSequences() * ((spec.context() + options.blockSize() - 1) / options.blockSize());
         return Math.toIntExact(Math.max(1, Math.min(options.kvBytes() / block, useful)));
     }

@@ -14,12 +14,29 @@ import java.util.List;
  * <p><b>Threads.</b> Weights may be made on any thread, also while a step runs. All other operations are called by the step loop's thread, one
  * after the other; each has finished, or is ordered before the next, when it returns.
  *
- * <p><b>Ownership.</b> What is made here is closed by who asked for it, or with the kernels.
+ * <p><b>Steps.</b> A device may collect the operations between {@link #begin} and {@link #end} and run them together, when results are read at the
+ * latest. Arrays may be reused as soon as an operation returns.
+ *
+ * <p><b>Ownership.</b> What is made here is closed by who asked for it, or with the kernels; not between {@link #begin} and {@link #end} when it was used
+ * there.
+ *
+ * <p><b>Memory.</b> What does not fit a device's memory fails with {@link DeviceMemoryException}; everything made before stays as it is.
  */
 public interface Kernels extends AutoCloseable {
 
     /** Device and instruction set, for logs. */
     String describe();
+
+    /** Announces a step: the operations that follow are for the rows of this batch. What an earlier step left unfinished is given up. */
+    default void begin(Batch batch) {}
+
+    /** Ends the step; all its operations have finished. */
+    default void end() {}
+
+    /** Bytes that one element of a key or value takes in {@link #kvCache}. */
+    default int kvElementBytes() {
+        return Float.BYTES;
+    }
 
     /**
      * Takes a matrix [out, in] that whole batches are multiplied with: for {@link #linear}, and the B of {@link #lowRank}. The view's memory is not
@@ -112,6 +129,17 @@ public interface Kernels extends AutoCloseable {
 
     /** {@code x += y}. */
     void add(Tensor x, Tensor y, int rows);
+
+    /**
+     * Chooses a token for each of the first rows, where a device does that itself, so that logits need not be read.
+     *
+     * @param draws how, one for each row; null leaves the row out
+     * @param tokens receives the ids; -1 where none can be chosen: a logit is NaN or positive infinity, or all are negative infinity
+     * @return whether it was done; what does not offer it changes nothing
+     */
+    default boolean sample(Tensor logits, int rows, Draw[] draws, int[] tokens) {
+        return false;
+    }
 
     /** {@code out[i] = x[rows[i]]} for the first {@code count} entries. */
     void gather(Tensor x, int[] rows, int count, Tensor out);

@@ -2,6 +2,7 @@ package dev.polyphon.engine.model;
 
 import dev.polyphon.engine.backend.AttentionSpec;
 import dev.polyphon.engine.backend.Batch;
+import dev.polyphon.engine.backend.Draw;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.Owned;
@@ -16,6 +17,7 @@ import dev.polyphon.engine.model.ArchitectureSpec.Block;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 
 /**
  * A decoder-only transformer over one set of base weights, computed as its {@link ArchitectureSpec} says. One step runs all rows of a batch, with
@@ -131,11 +133,24 @@ public final class Decoder implements AutoCloseable {
      * @param out receives {@code count} rows of {@code vocabulary} logits, in the order asked
      */
     public void forward(Batch batch, AdapterPlan plan, KvCache cache, int[] logitRows, int count, float[] out) {
+        forward(batch, plan, cache, logitRows, count, null, null, out);
+    }
+
+    /**
+     * Runs one step, and chooses tokens where the device does that.
+     *
+     * @param draws how each row's token is chosen, null for rows whose logits are wanted; null altogether when all are
+     * @param tokens receives the ids of rows that have a draw, when the device chose them
+     * @param out receives the logits unless the device chose all tokens
+     * @return whether the device chose the tokens of rows that have a draw
+     */
+    public boolean forward(Batch batch, AdapterPlan plan, KvCache cache, int[] logitRows, int count, Draw[] draws, int[] tokens, float[] out) {
         int rows = batch.rows();
         if (rows > maxRows || count > maxLogitRows) {
             throw new IllegalArgumentException("a step of " + rows + " rows and " + count + " logits; at most " + maxRows + " and "
                     + maxLogitRows);
         }
+        kernels.begin(batch);
         embed(batch, plan, rows);
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
@@ -149,9 +164,9 @@ public final class Decoder implements AutoCloseable {
             }
             kernels.add(x, mlpOut, rows);
         }
-        if (count > 0) {
-            head(plan, logitRows, count, out);
-        }
+        boolean chosen = count > 0 && head(plan, logitRows, count, draws, tokens, out);
+        kernels.end();
+        return chosen;
     }
 
     /** Writes an adapter's keys and values for the positions before a sequence's first token. */
@@ -224,17 +239,22 @@ public final class Decoder implements AutoCloseable {
         norm(w.postMlpNorm(), index, Module.POST_MLP_NORM, spec.hidden(), mlpOut, mlpOut, rows, plan);
     }
 
-    private void head(AdapterPlan plan, int[] logitRows, int count, float[] out) {
+    private boolean head(AdapterPlan plan, int[] logitRows, int count, Draw[] draws, int[] tokens, float[] out) {
         AdapterPlan gathered = plan.touches(Module.HEAD) || plan.touches(Module.FINAL_NORM) ? plan.gathered(logitRows, count) : AdapterPlan.NONE;
         kernels.gather(x, logitRows, count, selected);
         norm(weights.finalNorm, -1, Module.FINAL_NORM, spec.hidden(), selected, selected, count, gathered);
         linear(selected, count, headGroup, gathered);
+        boolean chosen = draws != null && spec.logitSoftCap() == 0 && kernels.sample(logits, count, draws, tokens);
+        if (chosen && Arrays.stream(draws, 0, count).allMatch(Objects::nonNull)) {
+            return true;
+        }
         kernels.read(logits, 0, count, out);
         if (spec.logitSoftCap() > 0) {
             for (int i = 0; i < count * spec.vocabulary(); i++) {
                 out[i] = (float) (spec.logitSoftCap() * Math.tanh(out[i] / spec.logitSoftCap()));
             }
         }
+        return chosen;
     }
 
     private void linear(Tensor input, int rows, ModuleGroup group, AdapterPlan plan) {

@@ -1,5 +1,6 @@
 package dev.polyphon.engine.sample;
 
+import dev.polyphon.engine.backend.Draw;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.Sampling;
 import dev.polyphon.runtime.TokenLogprobs;
@@ -83,6 +84,31 @@ public final class Sampler {
         }
         generated++;
         return new Choice(token, logprobs);
+    }
+
+    /**
+     * How a device may choose the next token, or null when only {@link #next} can: something depends on what was generated, or more than the token is
+     * wanted.
+     */
+    public Draw draw() {
+        boolean masked = generated < params.minTokens() && ends.length > 0;
+        if (masked || biased.length > 0 || seen != null || params.logprobs() >= 0) {
+            return null;
+        }
+        return new Draw(params.temperature(), params.topK(), params.topP(), params.minP(), uniform());
+    }
+
+    /**
+     * Counts a token that a device chose by {@link #draw}.
+     *
+     * @throws RuntimeFault of kind INTERNAL when it is -1: none could be chosen
+     */
+    public Choice chosen(int token) {
+        if (!inVocabulary(token)) {
+            throw RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "no token can be chosen: a logit is NaN or infinite, or all are negative infinity");
+        }
+        generated++;
+        return new Choice(token, null);
     }
 
     private void adjust(float[] row, boolean masked) {

@@ -1,6 +1,7 @@
 package dev.polyphon.engine.schedule;
 
 import dev.polyphon.engine.backend.Batch;
+import dev.polyphon.engine.backend.Draw;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.model.AdapterPlan;
 import dev.polyphon.engine.model.AdapterPlan.Segment;
@@ -172,11 +173,14 @@ public final class StepLoop implements AutoCloseable {
         StepRows step = StepRows.of(plan);
         Batch batch = step.batch();
         int[] logitRows = new int[plan.size()];
+        Draw[] draws = new Draw[plan.size()];
+        int[] tokens = new int[plan.size()];
         int count = 0;
         int decodeRows = 0;
         for (int i = 0; i < plan.size(); i++) {
             Work work = plan.get(i);
             if (work.samples()) {
+                draws[count] = ((Continuation) work.sequence()).sampler.draw();
                 logitRows[count++] = batch.firstRow()[i + 1] - 1;
             }
             if (work.rows() == 1 && work.sequence().generated() > 0) {
@@ -184,9 +188,10 @@ public final class StepLoop implements AutoCloseable {
             }
         }
         AdapterPlan adapters = adapterPlan(step.segments());
+        boolean chosen;
         try {
             writePrefixes(plan);
-            decoder.forward(batch, adapters, cache, logitRows, count, logits);
+            chosen = decoder.forward(batch, adapters, cache, logitRows, count, draws, tokens, logits);
         } catch (RuntimeException e) {
             LOG.error("a step of {} sequences failed", plan.size(), e);
             for (Work work : plan) {
@@ -194,16 +199,18 @@ public final class StepLoop implements AutoCloseable {
             }
             return;
         }
-        int row = 0;
         for (Work work : plan) {
             work.sequence().advance(work.rows());
         }
+        int next = 0;
         for (Work work : plan) {
             if (work.samples()) {
                 Continuation continuation = (Continuation) work.sequence();
-                int from = row++ * vocabulary;
+                int row = next++;
                 if (!continuation.finished) {
-                    guarded(continuation.generation, () -> next(continuation, from));
+                    guarded(continuation.generation, () -> next(continuation, chosen && draws[row] != null
+                            ? continuation.sampler.chosen(tokens[row])
+                            : continuation.sampler.next(logits, row * vocabulary)));
                 }
             }
         }
@@ -211,9 +218,8 @@ public final class StepLoop implements AutoCloseable {
                 batch.rows() - decodeRows));
     }
 
-    private void next(Continuation continuation, int from) {
+    private void next(Continuation continuation, Choice choice) {
         ActiveGeneration generation = continuation.generation;
-        Choice choice = continuation.sampler.next(logits, from);
         continuation.append(choice.token());
         FinishReason end = continuation.stopping.after(choice.token(), continuation.generated()).orElse(null);
         if (end == FinishReason.STOP) {
