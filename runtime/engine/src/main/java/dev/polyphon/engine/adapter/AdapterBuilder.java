@@ -50,7 +50,7 @@ final class AdapterBuilder implements AutoCloseable {
         this.base = base;
         this.spec = base.spec();
         this.kernels = kernels;
-        this.parts = base.layout().parts(spec.layers().size());
+        this.parts = base.layout().parts(spec);
     }
 
     /** The factors of a module's low-rank deltas side by side: their product is the sum of the deltas. */
@@ -168,10 +168,10 @@ final class AdapterBuilder implements AutoCloseable {
 
     /** The module of a path. @throws AdapterFault when this base has none there */
     Target target(String path, String tensor) throws AdapterFault {
-        List<Layout.Part> sites = parts.get(path);
-        String found = path;
+        String found = base.layout().canonical(path);
+        List<Layout.Part> sites = parts.get(found);
         if (sites == null) {
-            found = "model." + path;
+            found = "model." + found;
             sites = parts.get(found);
         }
         if (sites == null) {

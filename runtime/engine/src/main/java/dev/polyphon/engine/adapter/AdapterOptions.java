@@ -21,7 +21,7 @@ final class AdapterOptions {
     private static final Set<String> NO_EFFECT = Set.of("base_model_name_or_path", "revision", "task_type", "inference_mode", "auto_mapping",
             "peft_version", "peft_type", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "module_dropout",
             "parent_library", "fan_in_fan_out", "runtime_config", "megatron_config", "megatron_core", "qalora_group_size", "init_weights",
-            "layer_indexes", "modules_pattern", "ensure_weight_tying");
+            "layer_indexes", "modules_pattern", "ensure_weight_tying", "target_parameters");
 
     private final ModelConfig config;
     private final JsonNode json;

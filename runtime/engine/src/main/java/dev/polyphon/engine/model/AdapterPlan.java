@@ -99,7 +99,7 @@ public final class AdapterPlan {
         for (Segment segment : segments) {
             for (int i = 0; i < group.modules().size(); i++) {
                 Projection projection = group.projections().get(i);
-                for (Form form : segment.adapter.at(group.layer(), group.modules().get(i))) {
+                for (Form form : segment.adapter.at(group.layer(), group.modules().get(i), group.expert())) {
                     switch (form) {
                         case Form.LowRankDelta d ->
                             lowRank.add(new LowRank(segment.firstRow, segment.rows, d.a(), d.b(), d.scale(), projection.out()));

@@ -6,6 +6,7 @@ import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * An adapter ready to be applied: its forms by site, and what it puts before a sequence. Immutable; whoever made it closes what it holds on the
@@ -45,6 +46,7 @@ public final class AdapterWeights {
     private final Map<Module, List<Form>[]> forms = new EnumMap<>(Module.class);
     private final Prefix prefix;
     private final int[] invocation;
+    private final int layers;
 
     /** @param layers number of layers of the base */
     public AdapterWeights(String name, int layers, Map<Site, Form> forms) {
@@ -63,11 +65,22 @@ public final class AdapterWeights {
         this.prefix = prefix;
         this.invocation = invocation.clone();
         forms.forEach((site, list) -> {
-            List<Form>[] ofModule = this.forms.computeIfAbsent(site.module(), m -> lists(m.perLayer() ? layers : 1));
+            List<Form>[] ofModule = this.forms.computeIfAbsent(site.module(), m -> lists(slots(m, layers, forms.keySet())));
             List<Form> inOrder = new ArrayList<>(list);
             inOrder.sort(Comparator.comparing(Form::stage));
-            ofModule[Math.max(site.layer(), 0)] = List.copyOf(inOrder);
+            ofModule[slot(site.layer(), site.expert(), layers)] = List.copyOf(inOrder);
         });
+        this.layers = layers;
+    }
+
+    /** Experts follow each other, each with a slot for every layer. */
+    private static int slot(int layer, int expert, int layers) {
+        return Math.max(layer, 0) + Math.max(expert, 0) * layers;
+    }
+
+    private static int slots(Module module, int layers, Set<Site> sites) {
+        int last = sites.stream().filter(s -> s.module() == module).mapToInt(Site::expert).max().orElse(-1);
+        return module.perLayer() ? slot(layers - 1, last, layers) + 1 : 1;
     }
 
     private static Map<Site, List<Form>> single(Map<Site, Form> forms) {
@@ -89,8 +102,14 @@ public final class AdapterWeights {
 
     /** The forms at a site in the order in which they act; empty for none. */
     public List<Form> at(int layer, Module module) {
+        return at(layer, module, -1);
+    }
+
+    /** The same for a module of an expert. */
+    List<Form> at(int layer, Module module, int expert) {
         List<Form>[] ofModule = forms.get(module);
-        return ofModule == null ? List.of() : ofModule[Math.max(layer, 0)];
+        int slot = slot(layer, expert, layers);
+        return ofModule == null || slot >= ofModule.length ? List.of() : ofModule[slot];
     }
 
     /** Whether it has a form at this module in any layer. */

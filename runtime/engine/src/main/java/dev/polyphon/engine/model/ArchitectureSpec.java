@@ -30,6 +30,7 @@ import java.util.List;
  * @param gated whether the MLP multiplies a gate and an up projection
  * @param embeddingScale factor of embeddings
  * @param tied whether the head is the embedding
+ * @param experts the mixture that each layer's MLP is; null for one MLP
  */
 public record ArchitectureSpec(
         String family,
@@ -54,7 +55,8 @@ public record ArchitectureSpec(
         Activation activation,
         boolean gated,
         float embeddingScale,
-        boolean tied) {
+        boolean tied,
+        Experts experts) {
 
     /** How attention and MLP read and feed the residual stream. */
     public enum Block {
@@ -69,6 +71,25 @@ public record ArchitectureSpec(
      * @param rotary index into {@link #rotaries}; -1 for none
      */
     public record LayerSpec(int window, int rotary) {}
+
+    /**
+     * A mixture of experts (Shazeer et al. 2017) as Mixtral has it: each row goes through the {@code used} experts that its router scores highest,
+     * weighted by the softmax over those scores.
+     */
+    public record Experts(int count, int used) {
+        public Experts {
+            require(used >= 1 && used <= count, "%d of %d experts cannot be used", used, count);
+        }
+    }
+
+    /** A decoder without experts. */
+    public ArchitectureSpec(String family, int hidden, int intermediate, int vocabulary, int context, int heads, int kvHeads, int headDim,
+            float attentionScale, float attentionSoftCap, float logitSoftCap, List<LayerSpec> layers, List<RotarySpec> rotaries, boolean alibi,
+            int positionOffset, NormKind norm, float normEpsilon, float normOffset, Block block, Activation activation, boolean gated,
+            float embeddingScale, boolean tied) {
+        this(family, hidden, intermediate, vocabulary, context, heads, kvHeads, headDim, attentionScale, attentionSoftCap, logitSoftCap, layers,
+                rotaries, alibi, positionOffset, norm, normEpsilon, normOffset, block, activation, gated, embeddingScale, tied, null);
+    }
 
     public ArchitectureSpec {
         layers = List.copyOf(layers);
@@ -95,7 +116,18 @@ public record ArchitectureSpec(
     public ArchitectureSpec withRotaries(List<RotarySpec> others) {
         return new ArchitectureSpec(family, hidden, intermediate, vocabulary, context, heads, kvHeads, headDim, attentionScale,
                 attentionSoftCap, logitSoftCap, layers, others, alibi, positionOffset, norm, normEpsilon, normOffset, block, activation,
-                gated, embeddingScale, tied);
+                gated, embeddingScale, tied, experts);
+    }
+
+    public ArchitectureSpec withExperts(Experts others) {
+        return new ArchitectureSpec(family, hidden, intermediate, vocabulary, context, heads, kvHeads, headDim, attentionScale,
+                attentionSoftCap, logitSoftCap, layers, rotaries, alibi, positionOffset, norm, normEpsilon, normOffset, block, activation,
+                gated, embeddingScale, tied, others);
+    }
+
+    /** Experts of each layer; 0 for one MLP that all rows go through. */
+    public int expertCount() {
+        return experts == null ? 0 : experts.count;
     }
 
     public int queryWidth() {
@@ -122,6 +154,7 @@ public record ArchitectureSpec(
             case K, V -> kvWidth();
             case GATE, UP -> intermediate;
             case EMBED, HEAD -> vocabulary;
+            case ROUTER -> expertCount();
             default -> hidden;
         };
     }

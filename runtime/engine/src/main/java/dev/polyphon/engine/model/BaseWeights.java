@@ -65,14 +65,26 @@ public final class BaseWeights implements AutoCloseable {
                 norm(new Site(i, Module.K_NORM), spec.headDim()),
                 norm(new Site(i, Module.POST_ATTENTION_NORM), spec.hidden()),
                 norm(new Site(i, Module.MLP_NORM), spec.hidden()),
-                spec.gated() ? needed(i, Module.GATE) : null,
-                needed(i, Module.UP),
-                needed(i, Module.DOWN),
+                mlps(i),
+                spec.experts() == null ? null : needed(i, Module.ROUTER),
                 norm(new Site(i, Module.POST_MLP_NORM), spec.hidden()));
     }
 
+    private List<LayerWeights.Mlp> mlps(int layer) throws MalformedFileException {
+        List<LayerWeights.Mlp> mlps = new ArrayList<>();
+        for (int e = 0; e < Math.max(spec.expertCount(), 1); e++) {
+            int expert = spec.experts() == null ? -1 : e;
+            mlps.add(new LayerWeights.Mlp(spec.gated() ? needed(new Site(layer, Module.GATE, expert)) : null,
+                    needed(new Site(layer, Module.UP, expert)), needed(new Site(layer, Module.DOWN, expert))));
+        }
+        return List.copyOf(mlps);
+    }
+
     private Linear needed(int layer, Module module) throws MalformedFileException {
-        Site site = new Site(layer, module);
+        return needed(new Site(layer, module));
+    }
+
+    private Linear needed(Site site) throws MalformedFileException {
         return required(site, linear(site, false));
     }
 

@@ -34,6 +34,8 @@ public final class Decoder implements AutoCloseable {
     private final List<Layer> layers = new ArrayList<>();
     private final Owned owned = new Owned();
     private final FormKernels forms;
+    private final ExpertMixture mixture;
+    private int groups;
 
     private final Tensor x;
     private final Tensor normed;
@@ -58,8 +60,11 @@ public final class Decoder implements AutoCloseable {
             boolean interleaved,
             ModuleGroup attentionIn,
             ModuleGroup attentionOut,
-            ModuleGroup mlpIn,
-            ModuleGroup mlpOut) {}
+            List<Mlp> mlps,
+            ModuleGroup router) {}
+
+    /** An MLP's linear layers before and after its activation. */
+    private record Mlp(ModuleGroup in, ModuleGroup out) {}
 
     /**
      * @param maxRows most rows of a step
@@ -73,6 +78,7 @@ public final class Decoder implements AutoCloseable {
         this.maxRows = maxRows;
         this.maxLogitRows = maxLogitRows;
         forms = owned.own(new FormKernels(kernels, maxRows));
+        mixture = spec.experts() == null ? null : owned.own(new ExpertMixture(kernels, spec, maxRows));
         x = buffer(spec.hidden());
         normed = buffer(spec.hidden());
         mlpNormed = spec.block() == Block.PARALLEL ? buffer(spec.hidden()) : normed;
@@ -93,7 +99,7 @@ public final class Decoder implements AutoCloseable {
         for (int i = 0; i < spec.layers().size(); i++) {
             layers.add(layer(i, tables));
         }
-        headGroup = new ModuleGroup(4 * layers.size(), -1, List.of(Module.HEAD), List.of(projection(weights.head, logits)));
+        headGroup = group(-1, -1, List.of(Module.HEAD), projection(weights.head, logits));
     }
 
     private Layer layer(int i, List<RotaryTable> tables) {
@@ -104,13 +110,27 @@ public final class Decoder implements AutoCloseable {
         boolean rotates = layer.rotary() >= 0;
         return new Layer(w, attention, rotates ? tables.get(layer.rotary()) : null,
                 rotates && spec.rotaries().get(layer.rotary()).interleaved(),
-                new ModuleGroup(4 * i, i, List.of(Module.Q, Module.K, Module.V),
-                        List.of(projection(w.q(), q), projection(w.k(), k), projection(w.v(), v))),
-                new ModuleGroup(4 * i + 1, i, List.of(Module.O), List.of(projection(w.o(), attentionOut))),
-                spec.gated()
-                        ? new ModuleGroup(4 * i + 2, i, List.of(Module.GATE, Module.UP), List.of(projection(w.gate(), gate), projection(w.up(), up)))
-                        : new ModuleGroup(4 * i + 2, i, List.of(Module.UP), List.of(projection(w.up(), up))),
-                new ModuleGroup(4 * i + 3, i, List.of(Module.DOWN), List.of(projection(w.down(), mlpOut))));
+                group(i, -1, List.of(Module.Q, Module.K, Module.V), projection(w.q(), q), projection(w.k(), k), projection(w.v(), v)),
+                group(i, -1, List.of(Module.O), projection(w.o(), attentionOut)),
+                mlps(i, w),
+                mixture == null ? null : group(i, -1, List.of(Module.ROUTER), projection(w.router(), mixture.scores())));
+    }
+
+    private List<Mlp> mlps(int layer, LayerWeights weights) {
+        List<Mlp> mlps = new ArrayList<>();
+        for (LayerWeights.Mlp w : weights.mlps()) {
+            int expert = mixture == null ? -1 : mlps.size();
+            mlps.add(new Mlp(
+                    spec.gated()
+                            ? group(layer, expert, List.of(Module.GATE, Module.UP), projection(w.gate(), gate), projection(w.up(), up))
+                            : group(layer, expert, List.of(Module.UP), projection(w.up(), up)),
+                    group(layer, expert, List.of(Module.DOWN), projection(w.down(), mixture == null ? mlpOut : mixture.expertOut()))));
+        }
+        return List.copyOf(mlps);
+    }
+
+    private ModuleGroup group(int layer, int expert, List<Module> modules, Projection... projections) {
+        return new ModuleGroup(groups++, layer, expert, modules, List.of(projections));
     }
 
     private static Projection projection(Linear linear, Tensor out) {
@@ -229,14 +249,24 @@ public final class Decoder implements AutoCloseable {
         LayerWeights w = layer.weights;
         boolean ownNorm = w.mlpNorm() != null;
         norm(w.mlpNorm(), index, Module.MLP_NORM, spec.hidden(), x, mlpNormed, rows, plan);
-        linear(ownNorm ? mlpNormed : normed, rows, layer.mlpIn, plan);
+        Tensor input = ownNorm ? mlpNormed : normed;
+        if (mixture == null) {
+            mlp(layer.mlps.getFirst(), input, rows, plan);
+        } else {
+            linear(input, rows, layer.router, plan);
+            mixture.forward(input, rows, plan, (expert, in, count, own) -> mlp(layer.mlps.get(expert), in, count, own), mlpOut);
+        }
+        norm(w.postMlpNorm(), index, Module.POST_MLP_NORM, spec.hidden(), mlpOut, mlpOut, rows, plan);
+    }
+
+    private void mlp(Mlp mlp, Tensor in, int rows, AdapterPlan plan) {
+        linear(in, rows, mlp.in, plan);
         if (spec.gated()) {
             kernels.activate(spec.activation(), gate, up, rows, up);
         } else {
             kernels.activate(spec.activation(), up, null, rows, up);
         }
-        linear(up, rows, layer.mlpOut, plan);
-        norm(w.postMlpNorm(), index, Module.POST_MLP_NORM, spec.hidden(), mlpOut, mlpOut, rows, plan);
+        linear(up, rows, mlp.out, plan);
     }
 
     private boolean head(AdapterPlan plan, int[] logitRows, int count, Draw[] draws, int[] tokens, float[] out) {

@@ -116,6 +116,13 @@ final class GgufCheckpoint implements Checkpoint {
             return Optional.empty();
         }
         String name = site.layer() < 0 ? name(site.module()) : "blk." + site.layer() + "." + name(site.module());
+        if (site.expert() >= 0) {
+            return file.find(name + "_exps.weight")
+                    .filter(all -> all.rank() == 3 && site.expert() < all.shape()[0])
+                    .map(all -> all.slice(site.expert()))
+                    .or(() -> file.find(name + "." + site.expert() + ".weight"))
+                    .map(weight -> new Stored(weight, null, null, false));
+        }
         return file.find(name + ".weight")
                 .map(weight -> new Stored(weight, file.find(name + ".bias").orElse(null), rows(site.module()), false));
     }
@@ -134,6 +141,7 @@ final class GgufCheckpoint implements Checkpoint {
             case K_NORM -> "attn_k_norm";
             case POST_ATTENTION_NORM -> "post_attention_norm";
             case MLP_NORM -> "ffn_norm";
+            case ROUTER -> "ffn_gate_inp";
             case GATE -> "ffn_gate";
             case UP -> "ffn_up";
             case DOWN -> "ffn_down";

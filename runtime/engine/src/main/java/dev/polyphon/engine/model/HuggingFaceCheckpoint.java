@@ -51,7 +51,7 @@ final class HuggingFaceCheckpoint implements Checkpoint {
     @Override
     public Optional<Stored> stored(Site site) {
         return layout.place(site.module()).flatMap(place -> {
-            String path = place.path(site.layer());
+            String path = place.path(site);
             return find(path + ".weight")
                     .map(weight -> new Stored(weight, find(path + ".bias").orElse(null), place.rows(), place.transposed()));
         });

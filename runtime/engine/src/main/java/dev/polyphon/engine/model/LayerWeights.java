@@ -1,6 +1,12 @@
 package dev.polyphon.engine.model;
 
-/** One layer's weights; what the architecture does not have is null. */
+import java.util.List;
+
+/**
+ * One layer's weights; what the architecture does not have is null.
+ *
+ * @param mlps one, or one for each expert
+ */
 record LayerWeights(
         Norm attentionNorm,
         Linear q,
@@ -11,7 +17,10 @@ record LayerWeights(
         Norm kNorm,
         Norm postAttentionNorm,
         Norm mlpNorm,
-        Linear gate,
-        Linear up,
-        Linear down,
-        Norm postMlpNorm) {}
+        List<Mlp> mlps,
+        Linear router,
+        Norm postMlpNorm) {
+
+    /** @param gate null when the MLP has none */
+    record Mlp(Linear gate, Linear up, Linear down) {}
+}

@@ -3,6 +3,7 @@ package dev.polyphon.engine.model;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -14,7 +15,7 @@ import java.util.Optional;
 public final class Layout {
 
     /**
-     * @param path with {@code %d} for the layer
+     * @param path with {@code %d} for the layer and {@code %e} for the expert
      * @param rows rows of the stored matrix that belong to the module, in its order; null for all
      * @param transposed whether the matrix is stored [in, out] (GPT-2's Conv1D)
      */
@@ -22,15 +23,22 @@ public final class Layout {
         public String path(int layer) {
             return layer < 0 ? path : path.replace("%d", Integer.toString(layer));
         }
+
+        public String path(Site site) {
+            String ofLayer = path(site.layer());
+            return site.expert() < 0 ? ofLayer : ofLayer.replace("%e", Integer.toString(site.expert()));
+        }
     }
 
     /** A site with the rows of the stored matrix that belong to it (null for all of them). */
     public record Part(Site site, int[] rows) {}
 
     private final Map<Module, Place> places;
+    private final Map<String, String> aliases;
 
-    private Layout(Map<Module, Place> places) {
+    private Layout(Map<Module, Place> places, Map<String, String> aliases) {
         this.places = places;
+        this.aliases = aliases;
     }
 
     public static Builder builder() {
@@ -42,22 +50,48 @@ public final class Layout {
         return Optional.ofNullable(places.get(module));
     }
 
-    /** All module paths of a model with so many layers, each with the sites stored there: several when the module is fused. */
-    public Map<String, List<Part>> parts(int layers) {
+    /** A path as the checkpoints have it, for one by a name that some versions of a library use. */
+    public String canonical(String path) {
+        String canonical = path;
+        for (Map.Entry<String, String> alias : aliases.entrySet()) {
+            canonical = canonical.replace(alias.getKey(), alias.getValue());
+        }
+        return canonical;
+    }
+
+    /** All module paths of a model, each with the sites stored there: several when the module is fused. */
+    public Map<String, List<Part>> parts(ArchitectureSpec spec) {
         Map<String, List<Part>> parts = new HashMap<>();
         places.forEach((module, place) -> {
-            int count = module.perLayer() ? layers : 1;
-            for (int i = 0; i < count; i++) {
-                int layer = module.perLayer() ? i : -1;
-                parts.computeIfAbsent(place.path(layer), k -> new ArrayList<>(1)).add(new Part(new Site(layer, module), place.rows()));
+            for (Site site : sites(module, spec)) {
+                parts.computeIfAbsent(place.path(site), k -> new ArrayList<>(1)).add(new Part(site, place.rows()));
             }
         });
         return parts;
     }
 
+    /** Where a module is found in a model: once, in every layer, or in every expert of every layer. */
+    public static List<Site> sites(Module module, ArchitectureSpec spec) {
+        if (!module.perLayer()) {
+            return List.of(Site.of(module));
+        }
+        List<Site> sites = new ArrayList<>();
+        for (int layer = 0; layer < spec.layers().size(); layer++) {
+            if (module.perExpert() && spec.experts() != null) {
+                for (int expert = 0; expert < spec.expertCount(); expert++) {
+                    sites.add(new Site(layer, module, expert));
+                }
+            } else {
+                sites.add(new Site(layer, module));
+            }
+        }
+        return sites;
+    }
+
     /** Collects places. */
     public static final class Builder {
         private final Map<Module, Place> places = new EnumMap<>(Module.class);
+        private final Map<String, String> aliases = new LinkedHashMap<>();
 
         private Builder() {}
 
@@ -70,8 +104,14 @@ public final class Layout {
             return this;
         }
 
+        /** @param name a part of paths that stands for {@code canonical} */
+        public Builder alias(String name, String canonical) {
+            aliases.put(name, canonical);
+            return this;
+        }
+
         public Layout build() {
-            return new Layout(new EnumMap<>(places));
+            return new Layout(new EnumMap<>(places), Map.copyOf(aliases));
         }
     }
 }

@@ -8,10 +8,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 
-/** LLaMA and the families that keep its layout: Mistral (a sliding window), Qwen2 (biases on query, key and value)
- * and Qwen3 (query and key norms). */
+/** LLaMA and the families that keep its layout: Mistral (a sliding window), Qwen2 (biases on query, key and value),
+ * Qwen3 (query and key norms) and Mixtral (a mixture of experts). */
 final class LlamaFamily implements Family {
-    private static final Set<String> TYPES = Set.of("llama", "mistral", "qwen2", "qwen3");
+    private static final Set<String> TYPES = Set.of("llama", "mistral", "mixtral", "qwen2", "qwen3");
 
     @Override
     public boolean covers(String modelType) {
@@ -24,10 +24,13 @@ final class LlamaFamily implements Family {
         int heads = c.integer("num_attention_heads");
         int headDim = c.integer("head_dim", hidden / heads);
         int context = c.integer("max_position_embeddings");
-        return new ArchitectureSpec(c.string("model_type"), hidden, c.integer("intermediate_size"), c.integer("vocab_size"), context, heads,
+        ArchitectureSpec spec = new ArchitectureSpec(c.string("model_type"), hidden, c.integer("intermediate_size"), c.integer("vocab_size"), context, heads,
                 c.integer("num_key_value_heads", heads), headDim, (float) (1 / Math.sqrt(headDim)), 0, 0, layers(c),
                 List.of(ConfigReading.rotary(c, headDim, context)), false, -1, NormKind.RMS, (float) c.number("rms_norm_eps"), 0,
                 Block.SEQUENTIAL, ConfigReading.activation(c, "hidden_act", "silu"), true, 1, c.bool("tie_word_embeddings", false));
+        return c.has("num_local_experts")
+                ? spec.withExperts(new ArchitectureSpec.Experts(c.integer("num_local_experts"), c.integer("num_experts_per_tok", 2)))
+                : spec;
     }
 
     /** Qwen windows only layers from {@code max_window_layers} on, and only when {@code use_sliding_window} says so. */
@@ -48,7 +51,7 @@ final class LlamaFamily implements Family {
     @Override
     public Layout layout(ArchitectureSpec spec) {
         String layer = "model.layers.%d.";
-        return Layout.builder()
+        Layout.Builder layout = Layout.builder()
                 .put(Module.EMBED, "model.embed_tokens")
                 .put(Module.ATTENTION_NORM, layer + "input_layernorm")
                 .put(Module.Q, layer + "self_attn.q_proj")
@@ -58,11 +61,21 @@ final class LlamaFamily implements Family {
                 .put(Module.Q_NORM, layer + "self_attn.q_norm")
                 .put(Module.K_NORM, layer + "self_attn.k_norm")
                 .put(Module.MLP_NORM, layer + "post_attention_layernorm")
-                .put(Module.GATE, layer + "mlp.gate_proj")
-                .put(Module.UP, layer + "mlp.up_proj")
-                .put(Module.DOWN, layer + "mlp.down_proj")
                 .put(Module.FINAL_NORM, "model.norm")
-                .put(Module.HEAD, "lm_head")
+                .put(Module.HEAD, "lm_head");
+        if (spec.experts() == null) {
+            return layout.put(Module.GATE, layer + "mlp.gate_proj")
+                    .put(Module.UP, layer + "mlp.up_proj")
+                    .put(Module.DOWN, layer + "mlp.down_proj")
+                    .build();
+        }
+        String mixture = layer + "block_sparse_moe.";
+        return layout.put(Module.ROUTER, mixture + "gate")
+                .put(Module.GATE, mixture + "experts.%e.w1")
+                .put(Module.UP, mixture + "experts.%e.w3")
+                .put(Module.DOWN, mixture + "experts.%e.w2")
+                .alias(".mlp.gate", ".block_sparse_moe.gate")
+                .alias(".mlp.experts.", ".block_sparse_moe.experts.")
                 .build();
     }
 }

@@ -18,6 +18,8 @@ public enum Module {
     /** After attention, before its residual (sandwich norms). */
     POST_ATTENTION_NORM,
     MLP_NORM,
+    /** Chooses among a mixture's experts. */
+    ROUTER,
     GATE,
     UP,
     DOWN,
@@ -32,6 +34,11 @@ public enum Module {
             case EMBED, POSITIONS, EMBED_NORM, FINAL_NORM, HEAD -> false;
             default -> true;
         };
+    }
+
+    /** Whether every expert of a mixture has one of its own. */
+    public boolean perExpert() {
+        return this == GATE || this == UP || this == DOWN;
     }
 
     public boolean norm() {

@@ -45,6 +45,12 @@ public record TensorView(String name, DType dtype, long[] shape, MemorySegment d
         return shape.length;
     }
 
+    /** One of the tensors along the outermost dimension. */
+    public TensorView slice(int index) {
+        long bytes = data.byteSize() / shape[0];
+        return new TensorView(name + "[" + index + "]", dtype, Arrays.copyOfRange(shape, 1, shape.length), data.asSlice(index * bytes, bytes));
+    }
+
     /** Type and shape for messages, for example {@code F32[576, 192]}. */
     public String describe() {
         return dtype + Arrays.toString(shape);
