@@ -39,6 +39,10 @@ final class AdapterBuilder implements AutoCloseable {
     private final Map<Site, List<Form>> forms = new HashMap<>();
     private AdapterWeights.Prefix prefix;
     private int[] invocation = {};
+    /** Forms for the last positions of a prompt alone, and how many of the first and last positions the adapter acts on; null for all. */
+    private Map<Site, List<Form>> formsAtEnd;
+    private int firstPositions;
+    private int lastPositions;
     private long bytes;
     /** While mixing: how much of the adapter that is read now is wanted, and the factors so far of each module. */
     private Map<String, Mixed> mixed;
@@ -189,6 +193,11 @@ final class AdapterBuilder implements AutoCloseable {
         return target;
     }
 
+    /** Whether the base has a module. */
+    boolean has(Module module) {
+        return base.layout().place(module).isPresent();
+    }
+
     /** Paths of a module in every layer that has it, for example of {@link Module#DOWN}. */
     String path(int layer, Module module) throws AdapterFault {
         return base.layout().place(module).orElseThrow(() -> new AdapterFault("this base has no " + module)).path(layer);
@@ -251,6 +260,26 @@ final class AdapterBuilder implements AutoCloseable {
         invocation = tokens.clone();
     }
 
+    /**
+     * The adapter acts on a prompt's first and last positions alone: what was added so far on the first, what {@code atEnd} holds on the last.
+     *
+     * @param atEnd null for the same forms on both
+     */
+    void onPrompt(int first, int last, Map<Site, List<Form>> atEnd) throws AdapterFault {
+        if (mixed != null) {
+            throw unmixable("it is active on some positions of the prompt");
+        }
+        firstPositions = first;
+        lastPositions = last;
+        formsAtEnd = atEnd == null ? forms : atEnd;
+    }
+
+    /** The path of a layer, for example {@code model.layers.3}. */
+    String layerPath(int layer) throws AdapterFault {
+        String norm = path(layer, Module.ATTENTION_NORM);
+        return norm.substring(0, norm.lastIndexOf('.'));
+    }
+
     /** For {@link Kernels#linear} and the B of low-rank deltas. */
     private Weight weight(TensorView view, int[] rows) {
         bytes += view.data().byteSize() / view.dim(0) * (rows == null ? view.dim(0) : rows.length);
@@ -305,7 +334,12 @@ final class AdapterBuilder implements AutoCloseable {
         if (mixed != null) {
             mixed.values().forEach(m -> m.target.addLowRank(m.a, m.b));
         }
-        return new LoadedAdapter(new AdapterWeights(name, spec.layers().size(), forms, prefix, invocation), bytes, memory);
+        AdapterWeights weights = new AdapterWeights(name, spec.layers().size(), forms, prefix, invocation);
+        if (formsAtEnd != null) {
+            AdapterWeights atEnd = formsAtEnd == forms ? weights : new AdapterWeights(name, spec.layers().size(), formsAtEnd, null, invocation);
+            weights = AdapterWeights.onPrompt(weights, firstPositions, atEnd, lastPositions);
+        }
+        return new LoadedAdapter(weights, bytes, memory);
     }
 
     /** Gives everything back; for readers that fail. */

@@ -17,8 +17,8 @@ import java.util.stream.Collectors;
 
 /**
  * An adapter as PEFT saves it: {@code adapter_config.json} with {@code adapter_model.safetensors} or, from older
- * releases, {@code adapter_model.bin}. Other frameworks' adapters come in the same shape,
- * under a {@code peft_type} of their own.
+ * releases, {@code adapter_model.bin}. Other frameworks' adapters come in the same shape, under a {@code peft_type} of their own; AdapterHub's folders
+ * are told by their {@code config}.
  */
 public final class AdapterFolder {
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -56,7 +56,8 @@ public final class AdapterFolder {
             Map.entry("LTE", LowRankReaders::lteHeads),
             Map.entry("HDPISSA", LowRankReaders::hdPissa),
             Map.entry("SPARSE_LORA", LowRankReaders::sparseLora),
-            Map.entry("MOSA", DenseReaders::mosa));
+            Map.entry("MOSA", DenseReaders::mosa),
+            Map.entry(AdapterOptions.HUB, HubReaders::read));
 
     private final Path folder;
     private final AdapterOptions options;
@@ -77,8 +78,8 @@ public final class AdapterFolder {
         }
         try {
             JsonNode json = JSON.readTree(Files.readAllBytes(file));
-            if (json == null || json.path("peft_type").asText().isEmpty()) {
-                throw new AdapterFault(file + " has no peft_type");
+            if (json == null || json.path("peft_type").asText().isEmpty() && !json.path("config").isObject()) {
+                throw new AdapterFault(file + " has no peft_type, and no config as AdapterHub writes it");
             }
             return new AdapterFolder(folder, new AdapterOptions(file, json));
         } catch (JsonProcessingException e) {
@@ -86,7 +87,7 @@ public final class AdapterFolder {
         }
     }
 
-    /** {@code peft_type}, for example {@code LORA}. */
+    /** {@code peft_type}, for example {@code LORA}, or {@value AdapterOptions#HUB}. */
     public String kind() {
         return options.kind();
     }
@@ -152,16 +153,17 @@ public final class AdapterFolder {
         return options;
     }
 
-    /** The file with the tensors; {@code adapter_model.bin} where there is no {@code adapter_model.safetensors}. */
+    /** The file with the tensors: safetensors, or PyTorch's where there are none. */
     TensorFile openTensors() throws IOException {
-        Path safe = folder.resolve("adapter_model.safetensors");
+        boolean hub = kind().equals(AdapterOptions.HUB);
+        Path safe = folder.resolve(hub ? "adapter.safetensors" : "adapter_model.safetensors");
         if (Files.isRegularFile(safe)) {
             return SafeTensors.open(safe);
         }
-        Path torch = folder.resolve("adapter_model.bin");
+        Path torch = folder.resolve(hub ? "pytorch_adapter.bin" : "adapter_model.bin");
         if (Files.isRegularFile(torch)) {
             return TorchFile.open(torch);
         }
-        throw new AdapterFault(folder + " has no adapter_model.safetensors and no adapter_model.bin");
+        throw new AdapterFault(folder + " has no " + safe.getFileName() + " and no " + torch.getFileName());
     }
 }

@@ -15,6 +15,9 @@ import java.util.regex.PatternSyntaxException;
 
 /** An {@code adapter_config.json}: an option that is set and not understood is refused, since it may change what the tensors mean. */
 final class AdapterOptions {
+    /** What stands for {@code peft_type} in AdapterHub's folders. */
+    static final String HUB = "ADAPTERHUB";
+
     private static final int LONGEST_PATTERN = 1000;
 
     /** Options that say where the adapter came from, how it was trained, or where modules were found, which the tensors show by themselves. */
@@ -23,16 +26,23 @@ final class AdapterOptions {
             "parent_library", "fan_in_fan_out", "runtime_config", "megatron_config", "megatron_core", "qalora_group_size", "init_weights",
             "layer_indexes", "modules_pattern", "ensure_weight_tying", "target_parameters");
 
+    private final Path file;
     private final ModelConfig config;
     private final JsonNode json;
 
     AdapterOptions(Path file, JsonNode json) {
+        this.file = file;
         this.config = new ModelConfig(file, json);
         this.json = json;
     }
 
     String kind() {
-        return json.path("peft_type").asText();
+        return json.has("peft_type") ? json.path("peft_type").asText() : HUB;
+    }
+
+    /** The options in an object of this file. */
+    AdapterOptions inside(JsonNode object) {
+        return new AdapterOptions(file, object);
     }
 
     JsonNode json(String key) {

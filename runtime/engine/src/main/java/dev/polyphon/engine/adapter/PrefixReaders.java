@@ -39,9 +39,13 @@ final class PrefixReaders {
     }
 
     private static int length(AdapterOptions options) throws IOException {
-        int length = options.integer("num_virtual_tokens");
+        return length(options, "num_virtual_tokens");
+    }
+
+    static int length(AdapterOptions options, String key) throws IOException {
+        int length = options.integer(key);
         if (length < 1 || length > MOST_VIRTUAL_TOKENS) {
-            throw new AdapterFault("num_virtual_tokens must be 1 to " + MOST_VIRTUAL_TOKENS + ", found " + length);
+            throw new AdapterFault(key + " must be 1 to " + MOST_VIRTUAL_TOKENS + ", found " + length);
         }
         return length;
     }

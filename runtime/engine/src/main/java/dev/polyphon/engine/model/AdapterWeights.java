@@ -40,6 +40,15 @@ public final class AdapterWeights {
         }
     }
 
+    /**
+     * Where an adapter acts in a sequence.
+     *
+     * @param adapter its forms there
+     * @param from first position, counted from the prompt's first token
+     * @param to past the last position
+     */
+    public record Span(AdapterWeights adapter, int from, int to) {}
+
     private static final int[] ALWAYS = {};
 
     private final String name;
@@ -47,6 +56,10 @@ public final class AdapterWeights {
     private final Prefix prefix;
     private final int[] invocation;
     private final int layers;
+    private AdapterWeights onFirst;
+    private AdapterWeights onLast;
+    private int first;
+    private int last;
 
     /** @param layers number of layers of the base */
     public AdapterWeights(String name, int layers, Map<Site, Form> forms) {
@@ -71,6 +84,21 @@ public final class AdapterWeights {
             ofModule[slot(site.layer(), site.expert(), layers)] = List.copyOf(inOrder);
         });
         this.layers = layers;
+    }
+
+    /**
+     * An adapter that acts on a prompt's first and last positions alone (representation fine-tuning, Wu et al. 2024); where both meet, as on the last.
+     *
+     * @param onFirst forms for the {@code first} positions
+     * @param onLast forms for the {@code last} positions; may be the same
+     */
+    public static AdapterWeights onPrompt(AdapterWeights onFirst, int first, AdapterWeights onLast, int last) {
+        AdapterWeights weights = new AdapterWeights(onFirst.name, onFirst.layers, Map.of());
+        weights.onFirst = onFirst;
+        weights.onLast = onLast;
+        weights.first = first;
+        weights.last = last;
+        return weights;
     }
 
     /** Experts follow each other, each with a slot for every layer. */
@@ -127,8 +155,25 @@ public final class AdapterWeights {
         return prefix == null ? 0 : prefix.length();
     }
 
+    /** Where it acts in a sequence that begins with a prompt, in order of positions. */
+    public List<Span> spans(int[] prompt) {
+        if (onFirst == null) {
+            int from = activeFrom(prompt);
+            return from == Integer.MAX_VALUE ? List.of() : List.of(new Span(this, from, Integer.MAX_VALUE));
+        }
+        int fromLast = Math.max(0, prompt.length - last);
+        List<Span> spans = new ArrayList<>(2);
+        if (Math.min(first, fromLast) > 0) {
+            spans.add(new Span(onFirst, 0, Math.min(first, fromLast)));
+        }
+        if (fromLast < prompt.length) {
+            spans.add(new Span(onLast, fromLast, prompt.length));
+        }
+        return spans;
+    }
+
     /** The first position of a prompt whose row the adapter applies to; past every position when its invocation does not occur. */
-    public int activeFrom(int[] prompt) {
+    private int activeFrom(int[] prompt) {
         for (int start = prompt.length - invocation.length; start >= 0 && invocation.length > 0; start--) {
             if (java.util.Arrays.equals(prompt, start, start + invocation.length, invocation, 0, invocation.length)) {
                 return start;

@@ -36,7 +36,8 @@ final class ConfigReading {
         float[] plain = RotarySpec.frequencies(theta, dimensions);
         String type = parameters.string("rope_type", parameters.string("type", "default"));
         return switch (type) {
-            case "default" -> new RotarySpec(plain, 1, false);
+            // Dynamic scaling changes nothing within the context that the model was made for, which is what is offered here.
+            case "default", "dynamic" -> new RotarySpec(plain, 1, false);
             case "linear" -> new RotarySpec(RotarySpec.linear(plain, parameters.number("factor")), 1, false);
             case "llama3" -> new RotarySpec(RotarySpec.llama3(plain, parameters.number("factor"), parameters.number("low_freq_factor"),
                     parameters.number("high_freq_factor"), parameters.number("original_max_position_embeddings")), 1, false);

@@ -183,6 +183,7 @@ public final class Decoder implements AutoCloseable {
                 kernels.add(x, attentionOut, rows);
             }
             kernels.add(x, mlpOut, rows);
+            block(i, plan);
         }
         boolean chosen = count > 0 && head(plan, logitRows, count, draws, tokens, out);
         kernels.end();
@@ -259,6 +260,16 @@ public final class Decoder implements AutoCloseable {
         norm(w.postMlpNorm(), index, Module.POST_MLP_NORM, spec.hidden(), mlpOut, mlpOut, rows, plan);
     }
 
+    private void block(int index, AdapterPlan plan) {
+        if (plan.touches(Module.BLOCK)) {
+            for (Segment segment : plan.segments()) {
+                for (Form form : segment.adapter().at(index, Module.BLOCK)) {
+                    forms.block((Form.Bottleneck) form, segment, x);
+                }
+            }
+        }
+    }
+
     private void mlp(Mlp mlp, Tensor in, int rows, AdapterPlan plan) {
         linear(in, rows, mlp.in, plan);
         if (spec.gated()) {
@@ -291,13 +302,13 @@ public final class Decoder implements AutoCloseable {
         kernels.linear(input, 0, rows, group.projections());
         Effects effects = plan.effects(group);
         for (Use use : effects.before()) {
-            forms.apply(use, input);
+            forms.apply(use, input, x);
         }
         if (!effects.lowRank().isEmpty()) {
             kernels.lowRank(input, effects.lowRank());
         }
         for (Use use : effects.after()) {
-            forms.apply(use, input);
+            forms.apply(use, input, x);
         }
     }
 

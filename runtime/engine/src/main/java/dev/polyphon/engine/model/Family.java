@@ -8,7 +8,7 @@ public interface Family {
 
     /** All families, by {@code model_type}. */
     List<Family> ALL = List.of(new LlamaFamily(), new Phi3Family(), new GemmaFamily(), new BloomFamily(), new OptFamily(), new GptJFamily(),
-            new GptNeoXFamily(), new Gpt2Family());
+            new GptNeoXFamily(), new Gpt2Family(), new StarCoder2Family());
 
     /** Whether configurations with this {@code model_type} are of the family. */
     boolean covers(String modelType);

@@ -86,7 +86,11 @@ public sealed interface Form {
             /** v = x, added to y. */
             BESIDE,
             /** v = y, added to y. */
-            AFTER
+            AFTER,
+            /** v = the residual stream that y will be added to, added to y. */
+            BESIDE_BLOCK,
+            /** v = y and that residual stream together, added to y. */
+            AFTER_BLOCK
         }
 
         @Override

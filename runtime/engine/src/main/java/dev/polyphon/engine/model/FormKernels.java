@@ -35,8 +35,9 @@ final class FormKernels implements AutoCloseable {
      * Applies a form to a segment of a linear module's output.
      *
      * @param x the module's input
+     * @param residual the residual stream
      */
-    void apply(Use use, Tensor x) {
+    void apply(Use use, Tensor x, Tensor residual) {
         Projection projection = use.projection();
         Tensor y = projection.out();
         int first = use.segment().firstRow();
@@ -60,7 +61,7 @@ final class FormKernels implements AutoCloseable {
                 multiply(rows(x, first, rows, 1), rows, matrix, null, mapped);
                 recompute(mapped, projection.weight(), projection.bias(), y, first, rows);
             }
-            case Bottleneck b -> bottleneck(b, x, projection, first, rows);
+            case Bottleneck b -> bottleneck(b, x, residual, projection, first, rows);
             case Form.LowRankDelta d -> throw new IllegalStateException("low-rank deltas are batched");
             case Form.NormReplacement n -> throw new IllegalStateException("a norm's form at a linear module");
             case Form.EmbeddingReplacement e -> throw new IllegalStateException("an embedding's form at a linear module");
@@ -69,7 +70,7 @@ final class FormKernels implements AutoCloseable {
         }
     }
 
-    private void bottleneck(Bottleneck b, Tensor x, Projection projection, int first, int rows) {
+    private void bottleneck(Bottleneck b, Tensor x, Tensor residual, Projection projection, int first, int rows) {
         Tensor y = projection.out();
         switch (b.place()) {
             case BEFORE -> {
@@ -79,6 +80,12 @@ final class FormKernels implements AutoCloseable {
             }
             case BESIDE -> kernels.addRows(bottleneck(b, rows(x, first, rows, 1), rows), 0, y, first, rows, b.scale());
             case AFTER -> kernels.addRows(bottleneck(b, rows(y, first, rows, 1), rows), 0, y, first, rows, b.scale());
+            case BESIDE_BLOCK -> kernels.addRows(bottleneck(b, rows(residual, first, rows, 1), rows), 0, y, first, rows, b.scale());
+            case AFTER_BLOCK -> {
+                Tensor sum = rows(residual, first, rows, 1);
+                kernels.addRows(y, first, sum, 0, rows, 1);
+                kernels.addRows(bottleneck(b, sum, rows), 0, y, first, rows, b.scale());
+            }
         }
     }
 
@@ -106,6 +113,12 @@ final class FormKernels implements AutoCloseable {
 
     private void multiply(Tensor x, int rows, Weight weight, Tensor bias, Tensor out) {
         kernels.linear(x, 0, rows, List.of(new Projection(weight, bias, out)));
+    }
+
+    /** Changes a segment of the residual stream. */
+    void block(Bottleneck form, Segment segment, Tensor x) {
+        Tensor v = rows(x, segment.firstRow(), segment.rows(), 1);
+        kernels.addRows(bottleneck(form, v, segment.rows()), 0, x, segment.firstRow(), segment.rows(), form.scale());
     }
 
     /** Normalises a segment's rows with a norm of its own; {@code x} holds them as they were before the base's norm. */

@@ -146,6 +146,7 @@ final class GgufCheckpoint implements Checkpoint {
             case UP -> "ffn_up";
             case DOWN -> "ffn_down";
             case POST_MLP_NORM -> "post_ffw_norm";
+            case BLOCK -> throw new IllegalArgumentException("no weights are stored for " + module);
             case FINAL_NORM -> "output_norm";
             case HEAD -> "output";
         };

@@ -25,6 +25,8 @@ public enum Module {
     DOWN,
     /** After the MLP, before its residual (sandwich norms). */
     POST_MLP_NORM,
+    /** The residual stream as a layer leaves it. It has no weights; adapters may change it. */
+    BLOCK,
     FINAL_NORM,
     HEAD;
 

@@ -2,7 +2,9 @@ package dev.polyphon.engine.schedule;
 
 import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.model.AdapterWeights.Prefix;
+import dev.polyphon.engine.model.AdapterWeights.Span;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * One continuation of one prompt as the scheduler sees it: its tokens, how many of them the cache holds, and in which blocks. Used by the step
@@ -14,7 +16,7 @@ public class Sequence {
     private final AdapterWeights adapter;
     private final int prefixLength;
     private final int given;
-    private final int activeFrom;
+    private final List<Span> spans;
     private final int promptLength;
     private int[] tokens;
     private int length;
@@ -33,7 +35,7 @@ public class Sequence {
         this.adapter = adapter;
         prefixLength = adapter == null ? 0 : adapter.prefixLength();
         given = adapter != null && adapter.prefix() instanceof Prefix.KeysValues ? prefixLength : 0;
-        activeFrom = adapter == null ? 0 : active(adapter.activeFrom(prompt));
+        spans = adapter == null ? List.of() : adapter.spans(prompt).stream().map(this::shifted).toList();
         tokens = new int[prefixLength + prompt.length + 16];
         for (int i = 0; i < prefixLength; i++) {
             tokens[i] = -1 - i;
@@ -44,8 +46,10 @@ public class Sequence {
         computed = given;
     }
 
-    private int active(int promptPosition) {
-        return promptPosition == 0 ? 0 : (int) Math.min((long) promptPosition + prefixLength, Integer.MAX_VALUE);
+    /** By position in the sequence; what acts from the prompt's first token on acts on what the adapter puts before it as well. */
+    private Span shifted(Span span) {
+        return new Span(span.adapter(), span.from() == 0 ? 0 : span.from() + prefixLength,
+                (int) Math.min((long) span.to() + prefixLength, Integer.MAX_VALUE));
     }
 
     public final AdapterWeights adapter() {
@@ -62,9 +66,9 @@ public class Sequence {
         return given;
     }
 
-    /** The first position whose row uses the adapter. */
-    final int activeFrom() {
-        return activeFrom;
+    /** The positions whose rows use the adapter, in order. */
+    final List<Span> spans() {
+        return spans;
     }
 
     /** Tokens of the prompt, the adapter's prefix not counted. */

@@ -3,6 +3,7 @@ package dev.polyphon.engine.schedule;
 import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.model.AdapterPlan.Segment;
 import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.engine.model.AdapterWeights.Span;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -32,9 +33,12 @@ public record StepRows(Batch batch, List<Segment> segments) {
             tables[i] = sequence.blocks();
             promptRows[i] = Math.clamp((long) sequence.prefixLength() + sequence.promptTokens() - work.from(), 0, work.rows());
             int end = work.from() + work.rows();
-            if (sequence.adapter() != null && end > sequence.activeFrom()) {
-                int inactive = Math.max(0, sequence.activeFrom() - work.from());
-                append(segments, sequence.adapter(), row + inactive, work.rows() - inactive);
+            for (Span span : sequence.spans()) {
+                int from = Math.max(span.from(), work.from());
+                int to = Math.min(span.to(), end);
+                if (from < to) {
+                    append(segments, span.adapter(), row + from - work.from(), to - from);
+                }
             }
             for (int p = work.from(); p < end; p++) {
                 tokens[row] = sequence.token(p);
