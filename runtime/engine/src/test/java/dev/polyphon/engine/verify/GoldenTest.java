@@ -28,8 +28,8 @@ class GoldenTest {
 
     private static void verify(Supplier<Kernels> kernels) throws IOException {
         List<Verdict> verdicts = new Verifier(ROOT, kernels).run(SUPPORTED, true, verdict -> {});
-        assertThat(verdicts).filteredOn(v -> v.mode().equals("alone")).hasSize(122);
-        assertThat(verdicts).filteredOn(v -> v.mode().equals("mixed")).hasSize(122);
+        assertThat(verdicts).filteredOn(v -> v.mode().equals("alone")).hasSize(141);
+        assertThat(verdicts).filteredOn(v -> v.mode().equals("mixed")).hasSize(141);
         assertThat(verdicts).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
     }
 }
