@@ -1,5 +1,6 @@
 package dev.polyphon.server;
 
+import dev.polyphon.engine.Devices;
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
 import dev.polyphon.runtime.Runtime;
@@ -10,6 +11,7 @@ import dev.polyphon.server.config.ConfigException;
 import dev.polyphon.server.config.EngineConfig;
 import dev.polyphon.server.observe.Version;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -39,13 +41,14 @@ public final class Main {
 
     private static Runtime open(String name, Path model, EngineConfig config) throws IOException {
         return Engine.open(new EngineOptions(name, model, config.threads(), config.contextLength(), config.maxSequences(), config.stepTokens(),
-                config.kvBytes(), config.blockSize(), config.queueLimit(), config.adapterBytes()));
+                config.kvBytes(), config.blockSize(), config.queueLimit(), config.adapterBytes()), Devices.open(config.device(), config.threads()));
     }
 
     /** What a user can put right is told in one line; only a fault of the program comes with its stack. */
     private static int explain(Exception failure, CommandLine command, CommandLine.ParseResult parsed) {
         switch (failure) {
             case ConfigException e -> command.getErr().println("polyphon: " + e.getMessage());
+            case UncheckedIOException e -> command.getErr().println("polyphon: " + e.getCause().getMessage());
             case IOException e -> command.getErr().println("polyphon: " + (e.getMessage() == null ? e : e.getMessage()));
             default -> failure.printStackTrace(command.getErr());
         }

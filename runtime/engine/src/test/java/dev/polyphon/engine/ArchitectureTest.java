@@ -20,6 +20,7 @@ class ArchitectureTest {
             .layer("pool").definedBy("dev.polyphon.engine.pool..")
             .layer("adapter").definedBy("dev.polyphon.engine.adapter..")
             .layer("model").definedBy("dev.polyphon.engine.model..")
+            .layer("cuda").definedBy("dev.polyphon.engine.backend.cuda..")
             .layer("cpu").definedBy("dev.polyphon.engine.backend.cpu..")
             .layer("backend").definedBy("dev.polyphon.engine.backend")
             .layer("text").definedBy("dev.polyphon.engine.text..")
@@ -31,7 +32,8 @@ class ArchitectureTest {
             .whereLayer("pool").mayOnlyBeAccessedByLayers("engine", "schedule")
             .whereLayer("adapter").mayOnlyBeAccessedByLayers("pool", "engine", "verify")
             .whereLayer("model").mayOnlyBeAccessedByLayers("adapter", "pool", "schedule", "engine", "verify")
+            .whereLayer("cuda").mayOnlyBeAccessedByLayers("engine")
             .whereLayer("cpu").mayOnlyBeAccessedByLayers("engine")
             .whereLayer("text").mayOnlyBeAccessedByLayers("schedule", "engine")
-            .whereLayer("weights").mayOnlyBeAccessedByLayers("backend", "cpu", "model", "adapter", "text", "engine", "verify");
+            .whereLayer("weights").mayOnlyBeAccessedByLayers("backend", "cpu", "cuda", "model", "adapter", "text", "engine", "verify");
 }

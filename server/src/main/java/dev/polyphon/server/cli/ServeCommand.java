@@ -41,6 +41,9 @@ public final class ServeCommand implements Callable<Integer> {
     @Option(names = "--port", paramLabel = "N", description = "The port to listen on; 0 for any that is free.")
     private String port;
 
+    @Option(names = "--device", paramLabel = "DEVICE", description = "What computes: auto, cpu, cuda or cuda:N.")
+    private String device;
+
     @Option(names = "--threads", paramLabel = "N", description = "Computing threads; 0 for one per processor.")
     private String threads;
 
@@ -104,6 +107,7 @@ public final class ServeCommand implements Callable<Integer> {
         named(values, "adapters.folder", adapters);
         named(values, "server.host", host);
         named(values, "server.port", port);
+        named(values, "engine.device", device);
         named(values, "engine.threads", threads);
         return PolyphonConfig.read(Sources.of(configurationFile(environment.getOrDefault("POLYPHON_CONFIG", "")), environment, values));
     }

@@ -2,10 +2,12 @@ package dev.polyphon.server.cli;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.Devices;
+import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.verify.Verdict;
 import dev.polyphon.engine.verify.Verifier;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -29,6 +31,9 @@ public final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--json", description = "Print one JSON object per case instead of a table.")
     private boolean json;
 
+    @Option(names = "--device", paramLabel = "DEVICE", defaultValue = "cpu", description = "What computes: auto, cpu, cuda or cuda:N (default: ${DEFAULT-VALUE}).")
+    private String device;
+
     @Option(names = "--threads", paramLabel = "N", description = "Computing threads (default: one per processor).")
     private int threads = Runtime.getRuntime().availableProcessors();
 
@@ -37,11 +42,19 @@ public final class VerifyCommand implements Callable<Integer> {
         if (!json) {
             System.out.printf("%-44s %-6s %12s %12s%n", "case", "mode", "error", "allowed");
         }
-        List<Verdict> verdicts = new Verifier(folder, () -> CpuKernels.open(threads))
+        List<Verdict> verdicts = new Verifier(folder, this::open)
                 .run(only, mixed, json ? VerifyCommand::printJson : VerifyCommand::print);
         long failed = verdicts.stream().filter(v -> !v.passed()).count();
         System.out.printf("%d passed, %d failed%n", verdicts.size() - failed, failed);
         return failed > 0 ? 1 : 0;
+    }
+
+    private Kernels open() {
+        try {
+            return Devices.open(device, threads);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static void print(Verdict v) {

@@ -3,6 +3,7 @@ package dev.polyphon.server.config;
 /**
  * How the engine in this process is set up.
  *
+ * @param device auto, cpu, cuda or cuda:N
  * @param threads computing threads; 0 for one per processor
  * @param contextLength most tokens of a sequence; 0 for what the model was made for
  * @param maxSequences most sequences in a step
@@ -13,4 +14,4 @@ package dev.polyphon.server.config;
  * @param adapterBytes bytes up to which unused adapters stay in memory
  */
 public record EngineConfig(
-        int threads, int contextLength, int maxSequences, int stepTokens, long kvBytes, int blockSize, int queueLimit, long adapterBytes) {}
+        String device, int threads, int contextLength, int maxSequences, int stepTokens, long kvBytes, int blockSize, int queueLimit, long adapterBytes) {}

@@ -119,7 +119,12 @@ public record PolyphonConfig(
         } else if (stepTokens < maxSequences) {
             throw new ConfigException("engine.stepTokens must be at least engine.maxSequences (" + maxSequences + "), found " + stepTokens);
         }
+        String device = engine.text("device", "auto");
+        if (!device.matches("auto|cpu|cuda(:\\d{1,4})?")) {
+            throw new ConfigException("engine.device must be auto, cpu, cuda or cuda:N, found " + device);
+        }
         return new EngineConfig(
+                device,
                 engine.integer("threads", 0, 0, 1024),
                 engine.integer("contextLength", 0, 0, 1 << 24),
                 maxSequences,

@@ -1,0 +1,49 @@
+package dev.polyphon.engine;
+
+import dev.polyphon.engine.backend.DeviceMemoryException;
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.backend.cuda.CudaException;
+import dev.polyphon.engine.backend.cuda.CudaKernels;
+import java.io.IOException;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Chooses what an engine computes on. One engine has one device; who wants several opens an engine for each. */
+public final class Devices {
+    private static final Logger LOG = LoggerFactory.getLogger(Devices.class);
+    private static final Pattern CUDA = Pattern.compile("cuda(?::(\\d{1,4}))?");
+
+    private Devices() {}
+
+    /**
+     * Opens a device.
+     *
+     * @param device {@code cpu}; {@code cuda} or {@code cuda:N} for an NVIDIA GPU; {@code auto} for the first GPU when one opens and the CPU otherwise
+     * @param threads computing threads of the CPU; 0 for one per processor
+     * @throws IOException when the GPU that was named does not open; the message says why
+     */
+    public static Kernels open(String device, int threads) throws IOException {
+        Matcher cuda = CUDA.matcher(device);
+        if (cuda.matches()) {
+            try {
+                return CudaKernels.open(cuda.group(1) == null ? 0 : Integer.parseInt(cuda.group(1)), 0);
+            } catch (CudaException | DeviceMemoryException e) {
+                throw new IOException("device " + device + " does not open: " + e.getMessage(), e);
+            }
+        }
+        if (device.equals("auto")) {
+            try {
+                return CudaKernels.open(0, 0);
+            } catch (CudaException | DeviceMemoryException e) {
+                LOG.info("computing on the CPU, since no GPU opens");
+                LOG.debug("no GPU: {}", e.getMessage());
+            }
+        } else if (!device.equals("cpu")) {
+            throw new IllegalArgumentException("device must be auto, cpu, cuda or cuda:N, found " + device);
+        }
+        return CpuKernels.open(threads > 0 ? threads : Runtime.getRuntime().availableProcessors());
+    }
+}

@@ -1,0 +1,373 @@
+package dev.polyphon.engine.backend.cuda;
+
+import static dev.polyphon.engine.backend.cuda.CudaTensor.addressOf;
+
+import dev.polyphon.engine.backend.Activation;
+import dev.polyphon.engine.backend.AttentionSpec;
+import dev.polyphon.engine.backend.Batch;
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.KvCache;
+import dev.polyphon.engine.backend.LowRank;
+import dev.polyphon.engine.backend.NormKind;
+import dev.polyphon.engine.backend.Projection;
+import dev.polyphon.engine.backend.RotaryTable;
+import dev.polyphon.engine.backend.Tensor;
+import dev.polyphon.engine.backend.Weight;
+import dev.polyphon.engine.weights.TensorView;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.util.List;
+
+/**
+ * Kernels for one NVIDIA GPU, by the driver API and NVRTC. Weights stay as their file has them; activations, keys, values and sums are f32.
+ *
+ * <p>A row's bits do not depend on its neighbours: every sum is taken by one warp, block or thread in an order that only the row's own sizes decide.
+ */
+public final class CudaKernels implements Kernels {
+    private static final int WARPS = 4;
+    private static final int THREADS = 128;
+    private static final int ROW_TILE = 8;
+    private static final int MOST_HEAD_DIM = 512;
+    private static final int MOST_GRID_Y = 65_535;
+
+    private final Device device;
+    private CudaTensor shrunk;
+
+    private CudaKernels(Device device) {
+        this.device = device;
+    }
+
+    /**
+     * Opens a GPU.
+     *
+     * @param ordinal which, as the driver counts them
+     * @param memory bytes of its memory to take; 0 for nine tenths of what is free
+     * @throws CudaException when a library is missing, there is no such GPU, or it cannot be used; the message says which and where it was looked for
+     * @throws dev.polyphon.engine.backend.DeviceMemoryException when it has less memory than asked for
+     */
+    public static CudaKernels open(int ordinal, long memory) {
+        Libraries libraries = Libraries.of(System.getenv());
+        Driver driver = new Driver(libraries.open(Libraries.DRIVER));
+        return open(driver, new Nvrtc(libraries.open(Libraries.NVRTC)), ordinal, memory, cache());
+    }
+
+    static CudaKernels open(Driver driver, Compiler compiler, int ordinal, long memory, Path cache) {
+        return new CudaKernels(new Device(driver, compiler, ordinal, memory, cache));
+    }
+
+    private static Path cache() {
+        return Path.of(System.getenv().getOrDefault("POLYPHON_CACHE", System.getProperty("user.home") + "/.cache/polyphon"), "cuda");
+    }
+
+    @Override
+    public String describe() {
+        return device.describe();
+    }
+
+    @Override
+    public void end() {
+        device.finish();
+    }
+
+    @Override
+    public Weight weight(TensorView view, int[] rowOrder) {
+        return new CudaWeight(device, view, rowOrder);
+    }
+
+    @Override
+    public Weight rows(TensorView view, int[] rowOrder) {
+        return new CudaWeight(device, view, rowOrder);
+    }
+
+    @Override
+    public Tensor tensor(int rows, int columns) {
+        return new CudaTensor(device, rows, columns);
+    }
+
+    @Override
+    public void write(Tensor tensor, int firstRow, int rows, float[] values) {
+        CudaTensor t = ((CudaTensor) tensor).holding(firstRow, rows);
+        // Kernels before may still read the tensor. A tensor just made on another thread has none; waiting is then for nothing, and harmless.
+        device.settle();
+        try (Arena arena = Arena.ofConfined()) {
+            long bytes = 4L * rows * t.columns();
+            MemorySegment copy = arena.allocate(Math.max(4, bytes), 4);
+            MemorySegment.copy(values, 0, copy, ValueLayout.JAVA_FLOAT, 0, rows * t.columns());
+            device.upload(copy.asSlice(0, bytes), t.row(firstRow));
+        }
+    }
+
+    @Override
+    public void read(Tensor tensor, int firstRow, int rows, float[] values) {
+        CudaTensor t = ((CudaTensor) tensor).holding(firstRow, rows);
+        device.download(t.row(firstRow), values, 0, rows * t.columns());
+    }
+
+    @Override
+    public KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize) {
+        return new CudaKvCache(device, layers, kvHeads, headDim, blocks, blockSize);
+    }
+
+    @Override
+    public RotaryTable rotaryTable(float[] inverseFrequencies, float magnitude, int positions) {
+        return new CudaRotaryTable(device, inverseFrequencies, magnitude, positions);
+    }
+
+    @Override
+    public void embed(Weight table, int[] ids, int rows, float scale, Tensor out) {
+        CudaWeight w = (CudaWeight) table;
+        CudaTensor o = ((CudaTensor) out).wide(w.in(), "the output of an embedding").holding(0, rows);
+        for (int r = 0; r < rows; r++) {
+            if (ids[r] < 0 || ids[r] >= w.out()) {
+                throw new IndexOutOfBoundsException("row " + ids[r] + " of a table of " + w.out());
+            }
+        }
+        if (rows > 0) {
+            long list = device.table(ids, rows);
+            device.arguments().at(w.address()).at(list).at(o.address()).with(w.number()).with(w.in()).with(Math.toIntExact(w.rowBytes()))
+                    .with(o.columns()).with(scale);
+            device.launch("embed", rows, 1, THREADS);
+        }
+    }
+
+    @Override
+    public void norm(NormKind kind, float epsilon, Tensor weight, Tensor bias, int group, Tensor x, int rows, Tensor out) {
+        CudaTensor in = ((CudaTensor) x).holding(0, rows);
+        CudaTensor o = ((CudaTensor) out).wide(in.columns(), "the output of a norm").holding(0, rows);
+        if (group < 1 || in.columns() % group != 0) {
+            throw new IllegalArgumentException("a norm over " + group + " of " + in.columns() + " columns");
+        }
+        for (Tensor vector : new Tensor[] {weight, bias}) {
+            if (vector != null) {
+                ((CudaTensor) vector).wide(group, "a norm's weight or bias");
+            }
+        }
+        if (rows > 0) {
+            device.arguments().at(in.address()).at(addressOf((CudaTensor) weight)).at(addressOf((CudaTensor) bias)).at(o.address())
+                    .with(kind == NormKind.LAYER ? 1 : 0).with(group).with(in.columns()).with(o.columns()).with(epsilon);
+            device.launch("normalise", in.columns() / group, rows, THREADS);
+        }
+    }
+
+    @Override
+    public void linear(Tensor x, int firstRow, int rows, List<Projection> projections) {
+        CudaTensor in = ((CudaTensor) x).holding(firstRow, rows);
+        for (Projection p : projections) {
+            CudaWeight w = (CudaWeight) p.weight();
+            in.wide(w.in(), "the input of a linear layer");
+            ((CudaTensor) p.out()).wide(w.out(), "the output of a linear layer").holding(firstRow, rows);
+            if (p.bias() != null) {
+                ((CudaTensor) p.bias()).wide(w.out(), "a bias").holding(0, 1);
+            }
+        }
+        for (Projection p : projections) {
+            CudaWeight w = (CudaWeight) p.weight();
+            CudaTensor o = (CudaTensor) p.out();
+            if (rows > 0 && w.out() > 0) {
+                device.arguments().at(w.address()).at(in.address()).at(addressOf((CudaTensor) p.bias())).at(o.address())
+                        .with(w.number()).with(w.in()).with(w.out()).with(Math.toIntExact(w.rowBytes())).with(firstRow).with(rows).with(in.columns())
+                        .with(o.columns());
+                device.launch("linear", LowRankTable.tiles(w.out(), WARPS), LowRankTable.tiles(rows, ROW_TILE), THREADS);
+            }
+        }
+    }
+
+    @Override
+    public void lowRank(Tensor x, List<LowRank> items) {
+        CudaTensor in = (CudaTensor) x;
+        for (LowRank item : items) {
+            if (item.a().out() != item.b().in()) {
+                throw new IllegalArgumentException("a low-rank pair of ranks " + item.a().out() + " and " + item.b().in());
+            }
+            in.wide(item.a().in(), "the input of a low-rank pair").holding(item.firstRow(), item.rows());
+            ((CudaTensor) item.out()).wide(item.b().out(), "the output of a low-rank pair").holding(item.firstRow(), item.rows());
+        }
+        LowRankTable table = new LowRankTable(items);
+        if (table.shrinkTiles() == 0) {
+            return;
+        }
+        long products = shrunk(table.shrunkFloats());
+        long at;
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment bytes = arena.allocate(table.bytes(), 8);
+            table.write(bytes);
+            at = device.table(bytes);
+        }
+        device.arguments().at(at).at(at + table.shrinkAt()).at(in.address()).at(products).with(in.columns());
+        device.launch("low_rank_shrink", table.shrinkTiles(), 1, 32 * LowRankTable.SHRINK_TILE);
+        device.arguments().at(at).at(at + table.expandAt()).at(products);
+        device.launch("low_rank_expand", table.expandTiles(), 1, LowRankTable.EXPAND_TILE);
+    }
+
+    /** Scratch for so many floats, made larger when needed. */
+    private long shrunk(long floats) {
+        if (shrunk == null || shrunk.columns() < floats) {
+            if (shrunk != null) {
+                device.finish();
+                shrunk.close();
+                shrunk = null;
+            }
+            shrunk = new CudaTensor(device, 1, Math.toIntExact(Math.max(floats, 1 << 16)));
+        }
+        return shrunk.address();
+    }
+
+    @Override
+    public void rotary(RotaryTable table, boolean interleaved, Tensor x, int rows, int headDim, int[] positions) {
+        CudaRotaryTable t = (CudaRotaryTable) table;
+        CudaTensor m = ((CudaTensor) x).holding(0, rows);
+        if (2 * t.pairs() > headDim || m.columns() % headDim != 0) {
+            throw new IllegalArgumentException("rotation of " + t.pairs() + " pairs in heads of " + headDim + ", " + m.columns() + " columns");
+        }
+        for (int r = 0; r < rows; r++) {
+            if (positions[r] < 0 || positions[r] >= t.positions()) {
+                throw new IndexOutOfBoundsException("position " + positions[r] + " of a rotary table of " + t.positions());
+            }
+        }
+        if (rows > 0) {
+            long list = device.table(positions, rows);
+            device.arguments().at(m.address()).at(t.address()).at(list).with(m.columns()).with(headDim).with(t.pairs()).with(interleaved ? 1 : 0);
+            device.launch("rotary", rows, 1, THREADS);
+        }
+    }
+
+    @Override
+    public void writeKv(KvCache cache, int layer, Tensor keys, Tensor values, Batch batch) {
+        CudaKvCache c = (CudaKvCache) cache;
+        int rows = batch.rows();
+        CudaTensor k = ((CudaTensor) keys).wide(c.width(), "keys").holding(0, rows);
+        CudaTensor v = ((CudaTensor) values).wide(c.width(), "values").holding(0, rows);
+        if (rows > 0) {
+            long slots = device.table(c.slots(batch), rows);
+            device.arguments().at(k.address()).at(v.address()).at(c.keys(layer)).at(c.values(layer)).at(slots).with(c.width()).with(k.columns())
+                    .with(v.columns());
+            device.launch("write_kv", rows, 1, THREADS);
+        }
+    }
+
+    @Override
+    public void attention(AttentionSpec spec, Tensor queries, KvCache cache, int layer, Batch batch, Tensor out) {
+        CudaKvCache c = (CudaKvCache) cache;
+        if (spec.kvHeads() != c.kvHeads() || spec.headDim() != c.headDim() || spec.heads() % spec.kvHeads() != 0 || spec.headDim() > MOST_HEAD_DIM) {
+            throw new IllegalArgumentException("attention of " + spec.heads() + " heads of " + spec.headDim() + " columns over " + spec.kvHeads()
+                    + " KV heads, the cache has " + c.kvHeads() + " of " + c.headDim() + "; heads have at most " + MOST_HEAD_DIM + " columns");
+        }
+        int rows = batch.rows();
+        CudaTensor q = ((CudaTensor) queries).wide(spec.heads() * spec.headDim(), "queries").holding(0, rows);
+        CudaTensor o = ((CudaTensor) out).wide(spec.heads() * spec.headDim(), "the output of attention").holding(0, rows);
+        if (rows == 0) {
+            return;
+        }
+        AttentionTables tables = AttentionTables.of(batch, c.blockSize());
+        device.room(4L * (tables.rows().length + tables.blocks().length + spec.heads()) + 3 * 64);
+        long rowTable = device.table(tables.rows(), tables.rows().length);
+        long blocks = device.table(tables.blocks(), tables.blocks().length);
+        long slopes = spec.alibiSlopes() == null ? 0 : device.table(MemorySegment.ofArray(spec.alibiSlopes()));
+        for (int first = 0; first < rows; first += MOST_GRID_Y) {
+            device.arguments().at(q.row(first)).at(c.keys(layer)).at(c.values(layer)).at(rowTable + 8L * first).at(blocks).at(slopes).at(o.row(first))
+                    .with(spec.heads()).with(spec.kvHeads()).with(spec.headDim()).with(c.blockSize()).with(spec.window()).with(q.columns())
+                    .with(o.columns()).with(spec.scale()).with(spec.softCap());
+            device.launch("attention", spec.heads(), Math.min(MOST_GRID_Y, rows - first), THREADS);
+        }
+    }
+
+    @Override
+    public void activate(Activation f, Tensor gate, Tensor up, int rows, Tensor out) {
+        CudaTensor g = ((CudaTensor) gate).holding(0, rows);
+        CudaTensor o = ((CudaTensor) out).wide(g.columns(), "the output of an activation").holding(0, rows);
+        CudaTensor u = up == null ? null : ((CudaTensor) up).wide(g.columns(), "the up projection").holding(0, rows);
+        if (rows > 0) {
+            device.arguments().at(g.address()).at(addressOf(u)).at(o.address()).with(number(f)).with(g.columns()).with(g.columns())
+                    .with(u == null ? 0 : u.columns()).with(o.columns());
+            columns("activate", g.columns(), rows);
+        }
+    }
+
+    private static int number(Activation f) {
+        return switch (f) {
+            case SILU -> 0;
+            case GELU -> 1;
+            case GELU_TANH -> 2;
+            case RELU -> 3;
+            case QUICK_GELU -> 4;
+            case TANH -> 5;
+        };
+    }
+
+    private void columns(String kernel, int columns, int rows) {
+        device.launch(kernel, LowRankTable.tiles(columns, THREADS), rows, THREADS);
+    }
+
+    @Override
+    public void add(Tensor x, Tensor y, int rows) {
+        addRows(y, 0, x, 0, rows, 1);
+    }
+
+    @Override
+    public void gather(Tensor x, int[] rows, int count, Tensor out) {
+        CudaTensor from = (CudaTensor) x;
+        for (int i = 0; i < count; i++) {
+            from.holding(rows[i], 1);
+        }
+        if (count > 0) {
+            long list = device.table(rows, count);
+            rows(from, list, 0, ((CudaTensor) out).wide(from.columns(), "the output of a gather"), 0, from.columns(), count, false, 0);
+        }
+    }
+
+    @Override
+    public void addRows(Tensor x, int xRow, Tensor out, int outRow, int rows, float factor) {
+        CudaTensor to = (CudaTensor) out;
+        rows(((CudaTensor) x).wide(to.columns(), "a summand").holding(xRow, rows), 0, xRow, to, outRow, to.columns(), rows, true, factor);
+    }
+
+    @Override
+    public void copyRows(Tensor x, int xRow, Tensor out, int outRow, int rows) {
+        CudaTensor from = ((CudaTensor) x).holding(xRow, rows);
+        rows(from, 0, xRow, ((CudaTensor) out).wide(from.columns(), "the output of a copy"), outRow, from.columns(), rows, false, 0);
+    }
+
+    private void rows(CudaTensor from, long list, int fromRow, CudaTensor to, int toRow, int columns, int rows, boolean add, float factor) {
+        to.holding(toRow, rows);
+        if (rows > 0) {
+            device.arguments().at(from.address()).at(to.address()).at(list).with(columns).with(fromRow).with(toRow).with(from.columns())
+                    .with(to.columns()).with(add ? 1 : 0).with(factor);
+            columns("rows", columns, rows);
+        }
+    }
+
+    @Override
+    public void scaleShift(Tensor x, int firstRow, int rows, Tensor scale, Tensor shift) {
+        CudaTensor t = ((CudaTensor) x).holding(firstRow, rows);
+        for (Tensor vector : new Tensor[] {scale, shift}) {
+            if (vector != null) {
+                ((CudaTensor) vector).wide(t.columns(), "a scale or shift").holding(0, 1);
+            }
+        }
+        if (rows > 0) {
+            device.arguments().at(t.address()).at(addressOf((CudaTensor) scale)).at(addressOf((CudaTensor) shift)).with(t.columns()).with(firstRow);
+            columns("scale_shift", t.columns(), rows);
+        }
+    }
+
+    @Override
+    public void turnPairs(Tensor x, int firstRow, int rows, int group, Tensor cos, Tensor sin) {
+        CudaTensor t = ((CudaTensor) x).holding(firstRow, rows);
+        if (group < 2 || group % 2 != 0 || t.columns() % group != 0) {
+            throw new IllegalArgumentException("pairs in groups of " + group + " of " + t.columns() + " columns");
+        }
+        CudaTensor c = ((CudaTensor) cos).wide(t.columns(), "cosines").holding(0, 1);
+        CudaTensor s = ((CudaTensor) sin).wide(t.columns(), "sines").holding(0, 1);
+        if (rows > 0) {
+            device.arguments().at(t.address()).at(c.address()).at(s.address()).with(t.columns()).with(firstRow).with(group);
+            columns("turn_pairs", t.columns() / 2, rows);
+        }
+    }
+
+    @Override
+    public void close() {
+        device.close();
+    }
+}

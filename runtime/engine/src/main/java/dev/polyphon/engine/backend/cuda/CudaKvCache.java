@@ -1,0 +1,89 @@
+package dev.polyphon.engine.backend.cuda;
+
+import dev.polyphon.engine.backend.Batch;
+import dev.polyphon.engine.backend.KvCache;
+
+/** Keys and values in f32: of each layer all keys, then all values, both [block][position][head][column]. */
+final class CudaKvCache implements KvCache {
+    private final DeviceArena arena;
+    private final int layers;
+    private final int kvHeads;
+    private final int headDim;
+    private final int blocks;
+    private final int blockSize;
+    private final long address;
+    private boolean closed;
+
+    CudaKvCache(Device device, int layers, int kvHeads, int headDim, int blocks, int blockSize) {
+        if (layers < 1 || kvHeads < 1 || headDim < 1 || blocks < 1 || blockSize < 1) {
+            throw new IllegalArgumentException("a KV cache of " + layers + " layers, " + kvHeads + " heads of " + headDim + " columns and " + blocks
+                    + " blocks of " + blockSize + " positions");
+        }
+        arena = device.arena();
+        this.layers = layers;
+        this.kvHeads = kvHeads;
+        this.headDim = headDim;
+        this.blocks = blocks;
+        this.blockSize = blockSize;
+        address = arena.take(bytes(), "keys and values of " + blocks + " blocks of " + blockSize + " positions");
+    }
+
+    int width() {
+        return kvHeads * headDim;
+    }
+
+    int kvHeads() {
+        return kvHeads;
+    }
+
+    int headDim() {
+        return headDim;
+    }
+
+    private long layerBytes() {
+        return 4L * blocks * blockSize * width();
+    }
+
+    long keys(int layer) {
+        return address + 2 * layer * layerBytes();
+    }
+
+    long values(int layer) {
+        return keys(layer) + layerBytes();
+    }
+
+    /** Where each row's key and value go, in positions of the whole cache. */
+    int[] slots(Batch batch) {
+        int[] slots = new int[batch.rows()];
+        for (int s = 0; s < batch.sequences(); s++) {
+            for (int r = batch.firstRow()[s]; r < batch.firstRow()[s + 1]; r++) {
+                int position = batch.positions()[r];
+                slots[r] = batch.blocks()[s][position / blockSize] * blockSize + position % blockSize;
+            }
+        }
+        return slots;
+    }
+
+    @Override
+    public int blocks() {
+        return blocks;
+    }
+
+    @Override
+    public int blockSize() {
+        return blockSize;
+    }
+
+    @Override
+    public long bytes() {
+        return 2 * layers * layerBytes();
+    }
+
+    @Override
+    public void close() {
+        if (!closed) {
+            closed = true;
+            arena.release(address);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+#include "common.cuh"
+
+#define CHUNK 256
+#define MOST_DIM 512
+
+// x[row] rotated in place. p: x, table [position][cos pairs, sin pairs], positions. Grid: rows.
+KERNEL(rotary) {
+    const float* table = (const float*)a.p[1];
+    int columns = a.i[0], dim = a.i[1], pairs = a.i[2], interleaved = a.i[3];
+    const float* cos = table + (size_t)((const int*)a.p[2])[BLOCK_X] * 2 * pairs;
+    float* x = (float*)a.p[0] + (size_t)BLOCK_X * columns;
+    for (int n = THREAD; n < columns / dim * pairs; n += THREADS) {
+        int i = n % pairs;
+        float* first = x + n / pairs * dim + (interleaved ? 2 * i : i);
+        float* second = first + (interleaved ? 1 : pairs);
+        float u = *first, v = *second, c = cos[i], s = cos[pairs + i];
+        *first = fmaf(u, c, -(v * s));
+        *second = fmaf(v, c, u * s);
+    }
+}
+
+// Keys and values of each row to its slot. p: keys, values, cached keys, cached values (of the layer), slots. Grid: rows.
+KERNEL(write_kv) {
+    int width = a.i[0];
+    size_t to = (size_t)((const int*)a.p[4])[BLOCK_X] * width;
+    for (int c = THREAD; c < width; c += THREADS) {
+        ((float*)a.p[2])[to + c] = ((const float*)a.p[0])[(size_t)BLOCK_X * a.i[1] + c];
+        ((float*)a.p[3])[to + c] = ((const float*)a.p[1])[(size_t)BLOCK_X * a.i[2] + c];
+    }
+}
+
+// One head of one row over the pages of its sequence, in chunks that start at multiples of CHUNK positions, with the softmax kept up from chunk to chunk
+// (online softmax, Milakov and Gimelshein 2018). p: queries, keys, values, rows' (position, start of block table), block tables, slopes, out.
+// Grid: (heads, rows).
+KERNEL(attention) {
+    SHARED float q[MOST_DIM];
+    SHARED float weights[CHUNK];
+    SHARED float reduce[32];
+    int heads = a.i[0], kvHeads = a.i[1], dim = a.i[2], blockSize = a.i[3], window = a.i[4], xStride = a.i[5], outStride = a.i[6];
+    float scale = a.f[0], cap = a.f[1];
+    int head = BLOCK_X, row = BLOCK_Y;
+    int position = ((const int*)a.p[3])[2 * row];
+    const int* table = (const int*)a.p[4] + ((const int*)a.p[3])[2 * row + 1];
+    int kvHead = head / (heads / kvHeads);
+    float slope = a.p[5] ? ((const float*)a.p[5])[head] : 0;
+    int seen = window && position >= window ? position - window + 1 : 0;
+    for (int d = THREAD; d < dim; d += THREADS) q[d] = ((const float*)a.p[0])[(size_t)row * xStride + head * dim + d];
+    SYNC();
+    float max = bits(0xff800000u), total = 0;
+    float sums[MOST_DIM / 128];
+    for (int j = 0; j < MOST_DIM / 128; j++) sums[j] = 0;
+    for (int chunk = seen / CHUNK * CHUNK; chunk <= position; chunk += CHUNK) {
+        int end = position + 1 - chunk < CHUNK ? position + 1 - chunk : CHUNK;
+        float most = bits(0xff800000u);
+        for (int i = THREAD / 32; i < end; i += THREADS / 32) {
+            int p = chunk + i;
+            float score = bits(0xff800000u);
+            if (p >= seen) {
+                const float* key = (const float*)a.p[1] + ((size_t)(table[p / blockSize] * blockSize + p % blockSize) * kvHeads + kvHead) * dim;
+                float sum = 0;
+                for (int d = THREAD % 32; d < dim; d += 32) sum = fmaf(q[d], key[d], sum);
+                score = warp_sum(sum) * scale;
+                if (cap != 0) score = cap * tanhf(score / cap);
+                score = fmaf(slope, (float)p, score);
+            }
+            if (THREAD % 32 == 0) weights[i] = score;
+            most = fmaxf(most, score);
+        }
+        most = fmaxf(max, block_max(most, reduce));
+        float keep = expf(max - most);
+        float part = 0;
+        for (int i = THREAD; i < end; i += THREADS) {
+            float w = expf(weights[i] - most);
+            weights[i] = w;
+            part += w;
+        }
+        total = fmaf(total, keep, block_sum(part, reduce));
+        for (int j = 0; j < MOST_DIM / 128; j++) {
+            int d = THREAD + j * 128;
+            if (d < dim) {
+                float sum = sums[j] * keep;
+                for (int i = chunk < seen ? seen - chunk : 0; i < end; i++) {
+                    int p = chunk + i;
+                    sum = fmaf(weights[i], ((const float*)a.p[2])[((size_t)(table[p / blockSize] * blockSize + p % blockSize) * kvHeads + kvHead) * dim + d], sum);
+                }
+                sums[j] = sum;
+            }
+        }
+        max = most;
+        SYNC();
+    }
+    for (int j = 0; j < MOST_DIM / 128; j++) {
+        int d = THREAD + j * 128;
+        if (d < dim) ((float*)a.p[6])[(size_t)row * outStride + head * dim + d] = sums[j] / total;
+    }
+}

@@ -1,0 +1,203 @@
+// The part of libcuda that the backend calls, on the processor: device memory is the heap, and a block's threads are fibers that take turns, so that
+// the very sources of the kernels run where there is no GPU. x86-64 only.
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <vector>
+#ifdef CHECK_CUDA_H
+#include <cuda.h>
+#undef cuMemAlloc
+#else
+typedef int CUresult;
+typedef int CUdevice;
+typedef unsigned long long CUdeviceptr;
+typedef void *CUcontext, *CUmodule, *CUfunction, *CUstream;
+#endif
+
+#define EMULATED
+#define SHARED static
+#define DEVICE static inline
+#define KERNEL(name) static void name##_body(const struct Args& a); extern "C" void kernel_##name(void* p) { name##_body(*(const struct Args*)p); } static void name##_body(const struct Args& a)
+
+// ---- fibers
+
+asm(R"(
+.globl polyphon_switch
+polyphon_switch:
+  push %rbp
+  push %rbx
+  push %r12
+  push %r13
+  push %r14
+  push %r15
+  mov %rsp, (%rdi)
+  mov %rsi, %rsp
+  pop %r15
+  pop %r14
+  pop %r13
+  pop %r12
+  pop %rbx
+  pop %rbp
+  ret
+)");
+extern "C" void polyphon_switch(void** save, void* to);
+
+namespace {
+const int MOST = 1024;
+const size_t STACK = 32 << 10;
+
+struct Barrier {
+    int arrived = 0, generation = 0;
+};
+
+struct Fiber {
+    void* sp;
+    char* stack;
+    bool done;
+};
+
+Fiber fibers[MOST];
+void* home;
+int current, threads, alive;
+unsigned blockX, blockY;
+Barrier all;
+Barrier warps[MOST / 32];
+float lanes[MOST];
+void (*body)(void*);
+void* arguments;
+
+void next() {
+    int from = current;
+    if (alive == 0) {
+        polyphon_switch(&fibers[from].sp, home);
+        return;
+    }
+    do {
+        current = (current + 1) % threads;
+    } while (fibers[current].done);
+    if (current != from) polyphon_switch(&fibers[from].sp, fibers[current].sp);
+}
+
+void wait(Barrier& b, int count) {
+    int generation = b.generation;
+    if (++b.arrived == count) {
+        b.arrived = 0;
+        b.generation++;
+        return;
+    }
+    while (b.generation == generation) next();
+}
+
+extern "C" void polyphon_fiber() {
+    body(arguments);
+    fibers[current].done = true;
+    alive--;
+    next();
+    abort();
+}
+
+void block() {
+    all = Barrier();
+    alive = threads;
+    for (int i = 0; i < threads; i++) {
+        if (!fibers[i].stack) fibers[i].stack = (char*)aligned_alloc(64, STACK);
+        if (i % 32 == 0) warps[i / 32] = Barrier();
+        void** top = (void**)(fibers[i].stack + STACK - 64);
+        *--top = nullptr;
+        *--top = (void*)polyphon_fiber;
+        fibers[i].sp = top - 6;
+        fibers[i].done = false;
+    }
+    current = 0;
+    polyphon_switch(&home, fibers[0].sp);
+}
+}
+
+#define BLOCK_X blockX
+#define BLOCK_Y blockY
+#define THREAD ((unsigned)current)
+#define THREADS ((unsigned)threads)
+#define SYNC() wait(all, threads)
+static float exchange(float v, int mask) {
+    int me = current;
+    lanes[me] = v;
+    wait(warps[me / 32], 32);
+    float other = lanes[me ^ mask];
+    wait(warps[me / 32], 32);
+    return other;
+}
+static inline float bits(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
+static inline float half_bits(uint16_t h) {
+    int e = h >> 10 & 31, m = h & 1023;
+    float v = e == 0 ? ldexpf((float)m, -24) : e == 31 ? (m ? NAN : INFINITY) : ldexpf((float)(m | 1024), e - 25);
+    return h & 0x8000 ? -v : v;
+}
+
+#include "kernels.inc"
+
+// ---- the driver's functions; an allocation remembers its size so that copies past its end are caught
+
+static size_t used = 0;
+static const size_t TOTAL = (size_t)4 << 30;
+#define API extern "C" CUresult
+#define OK (CUresult)0
+#define INVALID (CUresult)1
+
+API cuInit(unsigned int) { return OK; }
+API cuDriverGetVersion(int* v) { *v = 13000; return OK; }
+API cuDeviceGetCount(int* n) { *n = 1; return OK; }
+API cuDeviceGet(CUdevice* d, int n) { *d = n; return OK; }
+API cuDeviceGetName(char* name, int size, CUdevice) { snprintf(name, size, "emulated"); return OK; }
+#ifdef CHECK_CUDA_H
+API cuDeviceGetAttribute(int* v, CUdevice_attribute attribute, CUdevice) { *v = attribute == 75 ? 9 : 0; return OK; }
+#else
+API cuDeviceGetAttribute(int* v, int attribute, CUdevice) { *v = attribute == 75 ? 9 : 0; return OK; }
+#endif
+API cuDevicePrimaryCtxRetain(CUcontext* c, CUdevice) { *c = (CUcontext)1; return OK; }
+API cuDevicePrimaryCtxRelease_v2(CUdevice) { return OK; }
+API cuCtxSetCurrent(CUcontext) { return OK; }
+API cuMemGetInfo_v2(size_t* free, size_t* total) { *free = TOTAL - used; *total = TOTAL; return OK; }
+API cuMemAlloc_v2(CUdeviceptr* p, size_t n) {
+    if (used + n > TOTAL) return (CUresult)2;
+    char* m = (char*)aligned_alloc(256, (n + 767) / 256 * 256) + 256;
+    *(size_t*)(m - 256) = n;
+    memset(m, 0xff, n < (64u << 20) ? n : (64u << 20));
+    used += n;
+    *p = (CUdeviceptr)m;
+    return OK;
+}
+API cuMemFree_v2(CUdeviceptr p) { used -= *(size_t*)((char*)p - 256); free((char*)p - 256); return OK; }
+API cuMemHostAlloc(void** p, size_t n, unsigned int) { *p = aligned_alloc(256, (n + 511) / 256 * 256); return OK; }
+API cuMemFreeHost(void* p) { free(p); return OK; }
+API cuMemcpyHtoDAsync_v2(CUdeviceptr d, const void* s, size_t n, CUstream) { memcpy((void*)d, s, n); return OK; }
+API cuMemcpyDtoHAsync_v2(void* d, CUdeviceptr s, size_t n, CUstream) { memcpy(d, (void*)s, n); return OK; }
+API cuMemsetD8Async(CUdeviceptr d, unsigned char v, size_t n, CUstream) { memset((void*)d, v, n); return OK; }
+API cuStreamCreate(CUstream* s, unsigned int) { static long n = 1; *s = (CUstream)n++; return OK; }
+API cuStreamDestroy_v2(CUstream) { return OK; }
+API cuStreamSynchronize(CUstream) { return OK; }
+API cuModuleLoadData(CUmodule* m, const void* image) { *m = (CUmodule)1; return image ? OK : INVALID; }
+API cuModuleUnload(CUmodule) { return OK; }
+API cuModuleGetFunction(CUfunction* f, CUmodule, const char* name) {
+    char symbol[128];
+    snprintf(symbol, sizeof symbol, "kernel_%s", name);
+    Dl_info info;
+    dladdr((void*)&polyphon_fiber, &info);
+    void* self = dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD);
+    *f = (CUfunction)dlsym(self, symbol);
+    return *f ? OK : (CUresult)500;
+}
+API cuLaunchKernel(CUfunction f, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx, unsigned int by, unsigned int bz, unsigned int,
+        CUstream, void** params, void**) {
+    if (!gx || !gy || gy > 65535 || gz != 1 || by != 1 || bz != 1 || !bx || bx > (unsigned)MOST || bx % 32) return INVALID;
+    body = (void (*)(void*))f;
+    arguments = params[0];
+    threads = bx;
+    for (blockY = 0; blockY < gy; blockY++)
+        for (blockX = 0; blockX < gx; blockX++) block();
+    return OK;
+}
+API cuGetErrorName(CUresult e, const char** s) { *s = e == 1 ? "CUDA_ERROR_INVALID_VALUE" : e == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR"; return OK; }
+API cuGetErrorString(CUresult, const char** s) { *s = "emulated"; return OK; }

@@ -1,0 +1,21 @@
+package dev.polyphon.engine.backend.cuda;
+
+import org.junit.jupiter.api.Assumptions;
+
+/** The first GPU of the machine, for tests that need one. */
+public final class Gpu {
+    private static final long MEMORY = 2L << 30;
+
+    private Gpu() {}
+
+    /** Opens it, or skips the test, saying why. */
+    public static CudaKernels open() {
+        try {
+            return CudaKernels.open(0, MEMORY);
+        } catch (CudaException e) {
+            String why = "skipped, no GPU: " + e.getMessage();
+            System.err.println(why);
+            return Assumptions.abort(why);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+package dev.polyphon.engine.verify;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.cuda.EmulatedDevice;
+import dev.polyphon.engine.backend.cuda.Gpu;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Supplier;
+import org.junit.jupiter.api.Test;
+
+/** The reference vectors at their own tolerance: all of them on a GPU, one family's on the emulated device. */
+class CudaGoldenTest {
+    private static final Path ROOT = Path.of("src/test/resources/golden");
+
+    @Test
+    void aGpuReproducesTheVectors() throws IOException {
+        Gpu.open().close();
+        verify("{[!c]*,c[!o]*}", Gpu::open, 100);
+    }
+
+    @Test
+    void theEmulatedDeviceReproducesVectors() throws IOException {
+        EmulatedDevice.open(16 << 20).close();
+        verify(System.getProperty("polyphon.emulated.golden", "{base-llama,lora-llama,road-llama,base-gemma2}"), () -> EmulatedDevice.open(512L << 20), 1);
+    }
+
+    private static void verify(String cases, Supplier<Kernels> kernels, int atLeast) throws IOException {
+        List<Verdict> verdicts = new Verifier(ROOT, kernels).run(cases, true, verdict -> {});
+        assertThat(verdicts).hasSizeGreaterThanOrEqualTo(atLeast);
+        assertThat(verdicts).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
+    }
+}
