@@ -2,7 +2,6 @@ package dev.polyphon.runtime;
 
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.CompletableFuture;
 
 /**
  * Something that turns prompts into tokens: the engine in this process, or a remote server behind the same interface.
@@ -23,29 +22,6 @@ public interface Runtime extends AutoCloseable {
      * depends on the request.
      */
     Generation generate(GenerationRequest request, TokenSink sink);
-
-    /**
-     * Computes the vector of a text. Whatever is wrong with the request ends the future with a {@link RuntimeFault}; cancelling the future ends
-     * the computation.
-     */
-    default CompletableFuture<Embedding> embed(EmbeddingRequest request) {
-        return CompletableFuture.failedFuture(RuntimeFault.invalid("model", "this runtime computes no embeddings"));
-    }
-
-    /** The token ids of a prompt. Computes, unlike the other methods: not for a thread that must not. Throws {@link RuntimeFault}. */
-    default int[] tokenize(String model, Prompt prompt) {
-        throw RuntimeFault.invalid("model", "this runtime has no tokenizer");
-    }
-
-    /** The texts of tokens, each by itself: bytes, which need not be whole characters. None for control tokens. */
-    default List<byte[]> tokenBytes(String model, int[] tokens) {
-        throw RuntimeFault.invalid("model", "this runtime has no tokenizer");
-    }
-
-    /** The text of tokens, control tokens left out. */
-    default String detokenize(String model, int[] tokens) {
-        throw RuntimeFault.invalid("model", "this runtime has no tokenizer");
-    }
 
     /** The adapters this runtime can apply. */
     AdapterCatalog adapters();

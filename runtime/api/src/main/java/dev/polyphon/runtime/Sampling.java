@@ -6,7 +6,7 @@ import java.util.OptionalLong;
 import java.util.Set;
 
 /**
- * How tokens are chosen and when a sequence ends. The order is: logit bias, penalties, grammar, temperature, top-k, top-p, min-p, draw.
+ * How tokens are chosen and when a sequence ends. The order is: logit bias, penalties, temperature, top-k, top-p, min-p, draw.
  *
  * @param temperature 0 is greedy
  * @param topK keep the k most likely tokens; 0 keeps all
@@ -20,11 +20,9 @@ import java.util.Set;
  * @param stop strings that end the output; not part of it
  * @param stopTokens ids that end the output, besides the model's own; not part of it
  * @param minTokens no end before so many tokens
- * @param maxTokens most tokens to generate, 0 only to have the prompt computed; -1 for as many as the context has room for
+ * @param maxTokens most tokens to generate; -1 for as many as the context has room for
  * @param ignoreEos the model's own end tokens do not end the output
  * @param logprobs number of most likely tokens to report beside each chosen one; -1 reports nothing, 0 the chosen one alone
- * @param promptLogprobs the same for the tokens of the prompt
- * @param grammar what the output must look like; null for anything
  */
 public record Sampling(
         float temperature,
@@ -41,9 +39,7 @@ public record Sampling(
         int minTokens,
         int maxTokens,
         boolean ignoreEos,
-        int logprobs,
-        int promptLogprobs,
-        Grammar grammar) {
+        int logprobs) {
 
     public Sampling {
         logitBias = Map.copyOf(logitBias);
@@ -78,8 +74,6 @@ public record Sampling(
         private int maxTokens = -1;
         private boolean ignoreEos;
         private int logprobs = -1;
-        private int promptLogprobs = -1;
-        private Grammar grammar;
 
         private Builder() {}
 
@@ -158,19 +152,9 @@ public record Sampling(
             return this;
         }
 
-        public Builder promptLogprobs(int value) {
-            promptLogprobs = value;
-            return this;
-        }
-
-        public Builder grammar(Grammar value) {
-            grammar = value;
-            return this;
-        }
-
         public Sampling build() {
             return new Sampling(temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, seed,
-                    stop, stopTokens, minTokens, maxTokens, ignoreEos, logprobs, promptLogprobs, grammar);
+                    stop, stopTokens, minTokens, maxTokens, ignoreEos, logprobs);
         }
     }
 }

@@ -15,14 +15,6 @@ public interface TokenSink {
      */
     void started(int promptTokens, int cachedTokens);
 
-    /**
-     * A token of the prompt was scored, where the request asks for it: in order, from position 0, after {@link #started} and before any
-     * {@link #token}.
-     *
-     * @param logprobs given the tokens before it; null at position 0, which has none before it
-     */
-    default void promptToken(int position, int token, TokenLogprobs logprobs) {}
-
     void token(TokenEvent event);
 
     /**
