@@ -40,7 +40,7 @@ public final class Main {
     }
 
     private static Runtime open(String name, Path model, EngineConfig config) throws IOException {
-        return Engine.open(new EngineOptions(name, model, config.threads(), config.contextLength(), config.maxSequences(), config.stepTokens(),
+        return Engine.open(new EngineOptions(name, model, config.contextLength(), config.maxSequences(), config.stepTokens(),
                 config.kvBytes(), config.blockSize(), config.queueLimit(), config.adapterBytes()), Devices.open(config.device(), config.threads()));
     }
 

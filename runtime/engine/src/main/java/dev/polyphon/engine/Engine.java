@@ -4,7 +4,6 @@ import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.Owned;
-import dev.polyphon.engine.backend.cpu.CpuKernels;
 import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.BaseWeights;
 import dev.polyphon.engine.model.Checkpoint;
@@ -77,13 +76,7 @@ public final class Engine implements Runtime {
         this.executor = executor;
     }
 
-    /** Loads a model and starts its step loop on this machine's processors. */
-    public static Engine open(EngineOptions options) throws IOException {
-        int threads = options.threads() > 0 ? options.threads() : java.lang.Runtime.getRuntime().availableProcessors();
-        return open(options, CpuKernels.open(threads));
-    }
-
-    /** The same on given kernels, which the engine closes. */
+    /** Loads a model and starts its step loop on given kernels, which the engine closes. */
     public static Engine open(EngineOptions options, Kernels kernels) throws IOException {
         Owned owned = new Owned();
         try {

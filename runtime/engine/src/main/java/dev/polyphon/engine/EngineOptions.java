@@ -7,7 +7,6 @@ import java.nio.file.Path;
  *
  * @param name what requests call the base model
  * @param model a Hugging Face folder or a GGUF file
- * @param threads computing threads; 0 for one per processor
  * @param contextLength most tokens of a sequence; 0 for what the model was made for. The KV cache's size limits it as well
  * @param maxSequences most sequences in a step
  * @param stepTokens most rows of a step: decode rows and prompt chunks together
@@ -19,7 +18,6 @@ import java.nio.file.Path;
 public record EngineOptions(
         String name,
         Path model,
-        int threads,
         int contextLength,
         int maxSequences,
         int stepTokens,
@@ -29,11 +27,10 @@ public record EngineOptions(
         long adapterBytes) {
 
     public static EngineOptions of(String name, Path model) {
-        return new EngineOptions(name, model, 0, 0, 64, 128, 1L << 30, 32, 512, 1L << 30);
+        return new EngineOptions(name, model, 0, 64, 128, 1L << 30, 32, 512, 1L << 30);
     }
 
     public EngineOptions {
-        require(threads >= 0, "threads", threads, "0 or more");
         require(contextLength >= 0, "contextLength", contextLength, "0 or more");
         require(maxSequences > 0, "maxSequences", maxSequences, "1 or more");
         require(stepTokens >= maxSequences, "stepTokens", stepTokens, "at least maxSequences (" + maxSequences + ")");
@@ -49,23 +46,19 @@ public record EngineOptions(
         }
     }
 
-    public EngineOptions withThreads(int value) {
-        return new EngineOptions(name, model, value, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes);
-    }
-
     public EngineOptions withSteps(int maxSequences, int stepTokens) {
-        return new EngineOptions(name, model, threads, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes);
     }
 
     public EngineOptions withQueueLimit(int value) {
-        return new EngineOptions(name, model, threads, contextLength, maxSequences, stepTokens, kvBytes, blockSize, value, adapterBytes);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, value, adapterBytes);
     }
 
     public EngineOptions withAdapterBytes(long value) {
-        return new EngineOptions(name, model, threads, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, value);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, value);
     }
 
     public EngineOptions withKv(long kvBytes, int blockSize) {
-        return new EngineOptions(name, model, threads, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes);
     }
 }

@@ -7,15 +7,8 @@ package dev.polyphon.engine.backend;
  * @param positions position of each row in its sequence, which is also where its key and value are stored
  * @param firstRow first row of each sequence, and the number of rows as last entry
  * @param blocks block table of each sequence: block {@code p / blockSize} holds position {@code p}; entries past the last position may be absent
- * @param promptRows how many of each sequence's rows, its first ones, belong to its prompt; the rest was generated. A device may compute the two kinds
- *     by different kernels, each with its own rounding: of which kind a row is depends on its own sequence alone
  */
-public record Batch(int[] tokens, int[] positions, int[] firstRow, int[][] blocks, int[] promptRows) {
-    /** A batch whose rows are all of one kind. */
-    public Batch(int[] tokens, int[] positions, int[] firstRow, int[][] blocks) {
-        this(tokens, positions, firstRow, blocks, new int[blocks.length]);
-    }
-
+public record Batch(int[] tokens, int[] positions, int[] firstRow, int[][] blocks) {
     public int rows() {
         return firstRow[firstRow.length - 1];
     }

@@ -23,7 +23,6 @@ public record StepRows(Batch batch, List<Segment> segments) {
         int[] positions = new int[rows];
         int[] firstRow = new int[plan.size() + 1];
         int[][] tables = new int[plan.size()][];
-        int[] promptRows = new int[plan.size()];
         List<Segment> segments = new ArrayList<>();
         int row = 0;
         for (int i = 0; i < plan.size(); i++) {
@@ -31,7 +30,6 @@ public record StepRows(Batch batch, List<Segment> segments) {
             Sequence sequence = work.sequence();
             firstRow[i] = row;
             tables[i] = sequence.blocks();
-            promptRows[i] = Math.clamp((long) sequence.prefixLength() + sequence.promptTokens() - work.from(), 0, work.rows());
             int end = work.from() + work.rows();
             for (Span span : sequence.spans()) {
                 int from = Math.max(span.from(), work.from());
@@ -46,7 +44,7 @@ public record StepRows(Batch batch, List<Segment> segments) {
             }
         }
         firstRow[plan.size()] = row;
-        return new StepRows(new Batch(tokens, positions, firstRow, tables, promptRows), segments);
+        return new StepRows(new Batch(tokens, positions, firstRow, tables), segments);
     }
 
     private static void append(List<Segment> segments, AdapterWeights adapter, int firstRow, int rows) {

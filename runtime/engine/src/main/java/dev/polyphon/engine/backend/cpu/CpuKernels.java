@@ -60,19 +60,12 @@ public final class CpuKernels implements Kernels {
     }
 
     private static void checkMatrix(TensorView view, int[] rowOrder) {
-        if (view.rank() != 2) {
-            throw new IllegalArgumentException("a weight has two dimensions, " + view.name() + " is " + view.describe());
-        }
+        Weight.check(view, rowOrder);
         if (!view.data().isNative()) {
             throw new IllegalArgumentException("the bytes of " + view.name() + " are on the heap, weights are read from native memory");
         }
         // Says so now if it is no type of weights.
         RowDecoder.decode(view.dtype(), 0, 0, 0);
-        for (int i = 0; rowOrder != null && i < rowOrder.length; i++) {
-            if (rowOrder[i] < 0 || rowOrder[i] >= view.dim(0)) {
-                throw new IllegalArgumentException("row " + rowOrder[i] + " of " + view.name() + ", which has " + view.dim(0));
-            }
-        }
     }
 
     @Override

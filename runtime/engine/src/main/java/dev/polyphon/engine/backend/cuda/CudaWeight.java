@@ -18,19 +18,12 @@ final class CudaWeight implements Weight {
     private boolean closed;
 
     CudaWeight(Device device, TensorView view, int[] rowOrder) {
-        if (view.rank() != 2) {
-            throw new IllegalArgumentException("a weight has two dimensions, " + view.name() + " is " + view.describe());
-        }
+        Weight.check(view, rowOrder);
         arena = device.arena();
         type = view.dtype() == DType.F64 ? DType.F32 : view.dtype();
         number();
         in = view.dim(1);
         out = rowOrder == null ? view.dim(0) : rowOrder.length;
-        for (int i = 0; rowOrder != null && i < rowOrder.length; i++) {
-            if (rowOrder[i] < 0 || rowOrder[i] >= view.dim(0)) {
-                throw new IllegalArgumentException("row " + rowOrder[i] + " of " + view.name() + ", which has " + view.dim(0));
-            }
-        }
         address = arena.take(bytes(), "weight " + view.name() + " " + view.describe());
         try (Arena passing = Arena.ofConfined()) {
             device.upload(ordered(view, rowOrder, passing), address);
