@@ -6,10 +6,13 @@ import dev.polyphon.engine.Devices;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.verify.Verdict;
 import dev.polyphon.engine.verify.Verifier;
+import dev.polyphon.engine.verify.Verifier.Mode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -28,6 +31,9 @@ public final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--mixed", description = "Also run all cases of a base in one batch.")
     private boolean mixed;
 
+    @Option(names = "--reloaded", description = "Also unload the adapters, load them again and run all cases in one batch.")
+    private boolean reloaded;
+
     @Option(names = "--json", description = "Print one JSON object per case instead of a table.")
     private boolean json;
 
@@ -39,11 +45,18 @@ public final class VerifyCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        Set<Mode> modes = EnumSet.of(Mode.ALONE);
+        if (mixed) {
+            modes.add(Mode.MIXED);
+        }
+        if (reloaded) {
+            modes.add(Mode.RELOADED);
+        }
         if (!json) {
-            System.out.printf("%-44s %-6s %12s %12s%n", "case", "mode", "error", "allowed");
+            System.out.printf("%-44s %-8s %12s %12s%n", "case", "mode", "error", "allowed");
         }
         List<Verdict> verdicts = new Verifier(folder, this::open)
-                .run(only, mixed, json ? VerifyCommand::printJson : VerifyCommand::print);
+                .run(only, modes, json ? VerifyCommand::printJson : VerifyCommand::print);
         long failed = verdicts.stream().filter(v -> !v.passed()).count();
         System.out.printf("%d passed, %d failed%n", verdicts.size() - failed, failed);
         return failed > 0 ? 1 : 0;
@@ -58,7 +71,7 @@ public final class VerifyCommand implements Callable<Integer> {
     }
 
     private static void print(Verdict v) {
-        System.out.printf("%-44s %-6s %12s %12.2e  %s%n", v.name(), v.mode(), Double.isNaN(v.error()) ? "-" : "%.2e".formatted(v.error()), v.allowed(),
+        System.out.printf("%-44s %-8s %12s %12.2e  %s%n", v.name(), v.mode(), Double.isNaN(v.error()) ? "-" : "%.2e".formatted(v.error()), v.allowed(),
                 v.passed() ? "ok" : "FAILED: " + v.failure());
     }
 

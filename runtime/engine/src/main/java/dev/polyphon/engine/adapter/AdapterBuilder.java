@@ -46,6 +46,8 @@ final class AdapterBuilder implements AutoCloseable {
     private long bytes;
     /** While mixing: how much of the adapter that is read now is wanted, and the factors so far of each module. */
     private Map<String, Mixed> mixed;
+    /** While deltas are collected instead of forms: those so far, by module path. */
+    private Map<String, Delta> collected;
     private String part;
     private float factor = 1;
 
@@ -67,6 +69,17 @@ final class AdapterBuilder implements AutoCloseable {
         }
         part = adapter;
         factor = weight;
+    }
+
+    /** From now on an adapter is read of which only the changes to weights are wanted; it must not do anything else. */
+    void collect(String adapter) {
+        mix(adapter, 1);
+        collected = new LinkedHashMap<>();
+    }
+
+    /** What was collected, by module path. */
+    Map<String, Delta> deltas() {
+        return collected;
     }
 
     /** A module of the checkpoint, at one or, when it is fused, several sites. */
@@ -106,6 +119,10 @@ final class AdapterBuilder implements AutoCloseable {
 
         /** y += scale · B (A x), in the type the tensors have. */
         void lowRank(TensorView a, TensorView b, float scale) {
+            if (collected != null) {
+                collect(new Delta.LowRank(new Matrix(a.dim(0), a.dim(1), Floats.all(a)), new Matrix(b.dim(0), b.dim(1), Floats.all(b)), scale));
+                return;
+            }
             if (mixed != null) {
                 lowRank(new Matrix(a.dim(0), a.dim(1), Floats.all(a)), new Matrix(b.dim(0), b.dim(1), Floats.all(b)).times(scale));
                 return;
@@ -118,10 +135,18 @@ final class AdapterBuilder implements AutoCloseable {
 
         /** y += B (A x); held as a dense matrix where that is smaller. */
         void lowRank(Matrix a, Matrix b) {
-            if (mixed == null) {
+            if (collected != null) {
+                collect(new Delta.LowRank(a, b, 1));
+            } else if (mixed == null) {
                 addLowRank(a, b);
             } else {
                 mixed.merge(path, new Mixed(this, a, b.times(factor)), (before, now) -> new Mixed(this, before.a.above(now.a), before.b.beside(now.b)));
+            }
+        }
+
+        private void collect(Delta delta) {
+            if (collected.put(path, delta) != null) {
+                throw new IllegalStateException("a second change of " + path);
             }
         }
 
@@ -139,6 +164,10 @@ final class AdapterBuilder implements AutoCloseable {
 
         /** y += D x. */
         void dense(Matrix delta) {
+            if (collected != null) {
+                collect(new Delta.Dense(delta));
+                return;
+            }
             addDense(factor == 1 ? delta : delta.times(factor));
         }
 
@@ -243,7 +272,7 @@ final class AdapterBuilder implements AutoCloseable {
     }
 
     private AdapterFault unmixable(String why) {
-        return new AdapterFault("adapter " + part + " cannot be weighted or mixed: " + why);
+        return new AdapterFault("adapter " + part + (collected != null ? " is more than a change of weights: " : " cannot be weighted or mixed: ") + why);
     }
 
     void prefix(AdapterWeights.Prefix value) throws AdapterFault {

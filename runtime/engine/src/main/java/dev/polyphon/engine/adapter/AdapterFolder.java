@@ -137,6 +137,43 @@ public final class AdapterFolder {
         }
     }
 
+    /**
+     * What the adapter adds to the base's weights, by module path as the base's checkpoints have it.
+     *
+     * @param task which of a multi-task adapter's tasks, or null
+     * @throws AdapterFault also when it does anything besides adding to weights
+     */
+    public Map<String, Delta> deltas(String task, Checkpoint base, Kernels kernels) throws IOException {
+        try (AdapterBuilder builder = new AdapterBuilder(folder.getFileName().toString(), base, kernels)) {
+            builder.collect(folder.getFileName().toString());
+            read(task, builder);
+            return builder.deltas();
+        }
+    }
+
+    /**
+     * What a hypernetwork generates for a task, layer by layer.
+     *
+     * @throws AdapterFault when the adapter is none, or has no such task
+     */
+    public List<GeneratedBottleneck> generated(String task, Checkpoint base) throws IOException {
+        if (!kind().equals("HYPERNET")) {
+            throw new AdapterFault("an adapter of kind " + kind() + " generates nothing; a HYPERNET does");
+        }
+        try (TensorFile file = openTensors()) {
+            return MultiTaskReaders.generate(options, new AdapterTensors(file), task, base.spec());
+        }
+    }
+
+    public Path path() {
+        return folder;
+    }
+
+    /** The configuration as it is written. */
+    public JsonNode config() {
+        return options.root();
+    }
+
     private void read(String task, AdapterBuilder out) throws IOException {
         AdapterReader reader = READERS.get(kind());
         if (reader == null) {
@@ -154,7 +191,7 @@ public final class AdapterFolder {
     }
 
     /** The file with the tensors: safetensors, or PyTorch's where there are none. */
-    TensorFile openTensors() throws IOException {
+    public TensorFile openTensors() throws IOException {
         boolean hub = kind().equals(AdapterOptions.HUB);
         Path safe = folder.resolve(hub ? "adapter.safetensors" : "adapter_model.safetensors");
         if (Files.isRegularFile(safe)) {

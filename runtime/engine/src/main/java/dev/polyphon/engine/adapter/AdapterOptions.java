@@ -45,6 +45,10 @@ final class AdapterOptions {
         return new AdapterOptions(file, object);
     }
 
+    JsonNode root() {
+        return json;
+    }
+
     JsonNode json(String key) {
         return json.path(key);
     }

@@ -24,45 +24,30 @@ final class BottleneckReaders {
         };
     }
 
-    /** LLM-Adapters' series and parallel adapters (Hu et al. 2023), possibly stored as one bit each (1-bit adapters). */
+    /** LLM-Adapters' series and parallel adapters (Hu et al. 2023), possibly stored in 8 bits or one. */
     static void bottleneck(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
         options.understand("bottleneck_size", "non_linearity", "adapter_dropout", "scaling", "use_parallel_adapter", "use_adapterp", "bias",
                 "quantization");
         options.only("bias");
         options.only("use_adapterp");
-        boolean oneBit = options.json("quantization").path("bits").asInt() == 1;
-        if (!oneBit && !options.json("quantization").isMissingNode() && !options.json("quantization").isNull()) {
-            throw new AdapterFault("quantization = " + options.json("quantization") + " is not supported");
-        }
+        int bits = PackedTensors.bits(options);
         Activation f = activation(options.string("non_linearity", "tanh"));
         boolean learned = options.json("scaling").asText().equals("learned");
         boolean parallel = options.bool("use_parallel_adapter");
         int size = options.integer("bottleneck_size");
-        for (String path : tensors.modules(oneBit ? ".adapter_down.bits" : ".adapter_down.weight")) {
+        for (String path : tensors.modules(".adapter_down" + PackedTensors.ending(bits))) {
             Target target = out.linear(path, path + ".adapter_down.weight");
             Place place = parallel ? Place.BESIDE : target.module() == Module.DOWN ? Place.AFTER : Place.BEFORE;
             int in = place == Place.AFTER ? target.out() : target.in();
             int to = place == Place.BEFORE ? target.in() : target.out();
-            Matrix down = matrix(tensors, path + ".adapter_down", oneBit, size, in);
-            Matrix up = matrix(tensors, path + ".adapter_up", oneBit, to, size);
+            Matrix down = PackedTensors.matrix(tensors, path + ".adapter_down", bits, size, in);
+            Matrix up = PackedTensors.matrix(tensors, path + ".adapter_up", bits, to, size);
             float scale = learned ? tensors.vector(path + ".adapter_scaling", 1)[0] : (float) options.number("scaling", 1);
             for (Layout.Part part : target.sites()) {
                 Matrix rows = place == Place.BESIDE ? up.rows(part.rows()) : up;
                 out.add(part.site(), new Form.Bottleneck(place, null, null, out.weight(down), null, f, out.weight(rows), null, scale));
             }
         }
-    }
-
-    private static Matrix matrix(AdapterTensors tensors, String name, boolean oneBit, int rows, int columns) throws AdapterFault {
-        if (!oneBit) {
-            return tensors.matrix(name + ".weight", rows, columns);
-        }
-        Matrix matrix = PackedTensors.oneBit(tensors, name);
-        if (matrix.rows() != rows || matrix.columns() != columns) {
-            throw new AdapterFault("tensor " + name + ".bits is of [" + matrix.rows() + ", " + matrix.columns() + "], this base needs [" + rows + ", "
-                    + columns + "]");
-        }
-        return matrix;
     }
 
     /** AdapterBias (Fu et al. 2022): y += (a·x + c) v, which is of rank 1 and a shift. */

@@ -25,7 +25,7 @@ final class LoraReader implements AdapterReader {
     public void read(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
         options.understand("r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "bias", "lora_bias",
                 "init_lora_weights", "loftq_config", "eva_config", "modules_to_save", "trainable_token_indices", "alora_invocation_tokens",
-                "enable_lora", "merge_weights");
+                "enable_lora", "merge_weights", "quantization");
         options.only("bias", "all", "lora_only");
         int rank = options.integer("r");
         if (rank < 1) {
@@ -39,7 +39,17 @@ final class LoraReader implements AdapterReader {
         if (!residual) {
             options.only("init_lora_weights", PLAIN_INITIALISATIONS);
         }
-        for (String path : modules(tensors)) {
+        int bits = PackedTensors.bits(options);
+        if (bits > 0 && (residual || options.bool("use_dora"))) {
+            throw new AdapterFault("quantization together with use_dora, pissa or olora is not supported");
+        }
+        for (String path : bits > 0 ? tensors.modules(".lora_A" + PackedTensors.ending(bits)) : Set.<String>of()) {
+            Target target = out.linear(path, path + ".lora_A");
+            int r = (int) ranks.of(path);
+            target.lowRank(PackedTensors.matrix(tensors, path + ".lora_A", bits, r, target.in()),
+                    PackedTensors.matrix(tensors, path + ".lora_B", bits, target.out(), r).times(alphas.of(path) / (stabilised ? Math.sqrt(r) : r)));
+        }
+        for (String path : bits > 0 ? Set.<String>of() : modules(tensors)) {
             Target target = out.linear(path, path + ".lora_A.weight");
             double r = ranks.of(path);
             float scale = (float) (alphas.of(path) / (stabilised ? Math.sqrt(r) : r));

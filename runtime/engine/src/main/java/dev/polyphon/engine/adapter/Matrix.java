@@ -13,9 +13,9 @@ import org.ejml.interfaces.decomposition.SingularValueDecomposition_F64;
  *
  * @param data {@code rows · columns} values, not copied
  */
-record Matrix(int rows, int columns, float[] data) {
+public record Matrix(int rows, int columns, float[] data) {
 
-    Matrix {
+    public Matrix {
         if (data.length != rows * columns) {
             throw new IllegalArgumentException(data.length + " values for a matrix of " + rows + " x " + columns);
         }
@@ -23,11 +23,11 @@ record Matrix(int rows, int columns, float[] data) {
 
     /** Values by row and column. */
     @FunctionalInterface
-    interface Entries {
+    public interface Entries {
         double at(int row, int column);
     }
 
-    static Matrix of(int rows, int columns, Entries entries) {
+    public static Matrix of(int rows, int columns, Entries entries) {
         float[] data = new float[rows * columns];
         for (int r = 0; r < rows; r++) {
             for (int c = 0; c < columns; c++) {
@@ -37,19 +37,19 @@ record Matrix(int rows, int columns, float[] data) {
         return new Matrix(rows, columns, data);
     }
 
-    static Matrix identity(int size) {
+    public static Matrix identity(int size) {
         return of(size, size, (r, c) -> r == c ? 1 : 0);
     }
 
-    float at(int row, int column) {
+    public float at(int row, int column) {
         return data[row * columns + column];
     }
 
-    Matrix transposed() {
+    public Matrix transposed() {
         return of(columns, rows, (r, c) -> at(c, r));
     }
 
-    Matrix times(Matrix other) {
+    public Matrix times(Matrix other) {
         if (columns != other.rows) {
             throw new IllegalArgumentException("[" + rows + ", " + columns + "] times [" + other.rows + ", " + other.columns + "]");
         }
@@ -72,16 +72,16 @@ record Matrix(int rows, int columns, float[] data) {
         return new Matrix(rows, other.columns, product);
     }
 
-    Matrix times(double factor) {
+    public Matrix times(double factor) {
         return of(rows, columns, (r, c) -> factor * at(r, c));
     }
 
-    Matrix plus(Matrix other) {
+    public Matrix plus(Matrix other) {
         return of(rows, columns, (r, c) -> (double) at(r, c) + other.at(r, c));
     }
 
     /** Rows in the order given; null keeps all. */
-    Matrix rows(int[] wanted) {
+    public Matrix rows(int[] wanted) {
         if (wanted == null) {
             return this;
         }
@@ -98,14 +98,14 @@ record Matrix(int rows, int columns, float[] data) {
     }
 
     /** This matrix above another one. */
-    Matrix above(Matrix other) {
+    public Matrix above(Matrix other) {
         float[] both = Arrays.copyOf(data, data.length + other.data.length);
         System.arraycopy(other.data, 0, both, data.length, other.data.length);
         return new Matrix(rows + other.rows, columns, both);
     }
 
     /** This matrix to the left of another one. */
-    Matrix beside(Matrix other) {
+    public Matrix beside(Matrix other) {
         return of(rows, columns + other.columns, (r, c) -> c < columns ? at(r, c) : other.at(r, c - columns));
     }
 
@@ -132,10 +132,19 @@ record Matrix(int rows, int columns, float[] data) {
     }
 
     /** The two factors of a truncated decomposition: {@code left} [rows, rank] times {@code right} [rank, columns]. */
-    record Factors(Matrix left, Matrix right) {}
+    public record Factors(Matrix left, Matrix right) {}
 
     /** The best approximation of a rank: singular vectors, the values worked into the left ones. */
-    Factors truncatedSvd(int rank) {
+    public Factors truncatedSvd(int rank) {
+        return singular(rank, 1);
+    }
+
+    /**
+     * The best approximation of a rank or, where fewer directions suffice, of so much of the squared norm.
+     *
+     * @param energy share of the sum of squared singular values that is enough; 1 for all
+     */
+    public Factors singular(int rank, double energy) {
         SingularValueDecomposition_F64<DMatrixRMaj> svd = DecompositionFactory_DDRM.svd(rows, columns, true, true, true);
         if (!svd.decompose(dense())) {
             throw new ArithmeticException("no singular value decomposition");
@@ -144,12 +153,29 @@ record Matrix(int rows, int columns, float[] data) {
         DMatrixRMaj s = svd.getW(null);
         DMatrixRMaj v = svd.getV(null, false);
         SingularOps_DDRM.descendingOrder(u, false, s, v, false);
-        int kept = Math.min(rank, Math.min(rows, columns));
+        int most = Math.min(rank, Math.min(rows, columns));
+        double total = 0;
+        for (int i = 0; i < Math.min(rows, columns); i++) {
+            total += s.get(i, i) * s.get(i, i);
+        }
+        int kept = 0;
+        for (double sum = 0; kept < most && (kept == 0 || energy >= 1 || sum < energy * total); kept++) {
+            sum += s.get(kept, kept) * s.get(kept, kept);
+        }
         return new Factors(of(rows, kept, (r, c) -> u.get(r, c) * s.get(c, c)), of(kept, columns, (r, c) -> v.get(c, r)));
     }
 
+    /** The square root of the sum of squares. */
+    public double norm() {
+        double sum = 0;
+        for (float value : data) {
+            sum += (double) value * value;
+        }
+        return Math.sqrt(sum);
+    }
+
     /** The leading columns of Q and rows of R in the QR decomposition. */
-    Factors leadingQr(int rank) {
+    public Factors leadingQr(int rank) {
         QRDecomposition<DMatrixRMaj> qr = DecompositionFactory_DDRM.qr(rows, columns);
         if (!qr.decompose(dense())) {
             throw new ArithmeticException("no QR decomposition");

@@ -2,11 +2,13 @@ package dev.polyphon.engine.adapter;
 
 import dev.polyphon.engine.adapter.AdapterBuilder.Target;
 import dev.polyphon.engine.backend.Activation;
+import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.Form;
 import dev.polyphon.engine.model.Form.Bottleneck.Place;
 import dev.polyphon.engine.model.Module;
 import dev.polyphon.engine.model.Site;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.List;
 
 /** Adapters that hold many tasks or languages, of which a request names one. */
@@ -112,6 +114,18 @@ final class MultiTaskReaders {
      * from embeddings of the task and the layer. It runs when the adapter is loaded; what is served is the generated adapter.
      */
     static void hypernetwork(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
+        List<GeneratedBottleneck> layers = generate(options, tensors, task, out.spec());
+        Activation f = BottleneckReaders.activation(layers.getFirst().activation());
+        for (int layer = 0; layer < layers.size(); layer++) {
+            GeneratedBottleneck one = layers.get(layer);
+            boolean normed = one.normWeight() != null;
+            out.add(new Site(layer, Module.DOWN), new Form.Bottleneck(Place.AFTER, normed ? out.vector(one.normWeight()) : null,
+                    normed ? out.vector(one.normBias()) : null, out.weight(one.down()), null, f, out.weight(one.up()), null, 1));
+        }
+    }
+
+    /** Runs the network for every layer. */
+    static List<GeneratedBottleneck> generate(AdapterOptions options, AdapterTensors tensors, String task, ArchitectureSpec spec) throws IOException {
         options.understand("bottleneck_size", "embedding_size", "hidden_size", "non_linearity", "rescale", "names", "place", "layer_norm");
         options.only("place", "after_mlp_output");
         List<String> names = tasks(options);
@@ -119,9 +133,9 @@ final class MultiTaskReaders {
         int bottleneck = options.integer("bottleneck_size");
         int embedding = options.integer("embedding_size");
         int inner = options.integer("hidden_size");
-        int width = out.spec().hidden();
-        int layers = out.spec().layers().size();
-        Activation f = BottleneckReaders.activation(options.string("non_linearity", "relu"));
+        int width = spec.hidden();
+        int layers = spec.layers().size();
+        String activation = options.string("non_linearity", "relu");
         boolean normed = options.bool("layer_norm");
         double downScale = options.bool("rescale") ? 1 / Math.sqrt((double) inner * width) : 1;
         double upScale = options.bool("rescale") ? 1 / Math.sqrt((double) inner * bottleneck) : 1;
@@ -133,19 +147,18 @@ final class MultiTaskReaders {
         Matrix up = tensors.matrix("hyper.up.weight", width * bottleneck, inner);
         Matrix normWeight = normed ? tensors.matrix("hyper.norm_weight.weight", width, inner) : null;
         Matrix normBias = normed ? tensors.matrix("hyper.norm_bias.weight", width, inner) : null;
+        List<GeneratedBottleneck> generated = new ArrayList<>();
         for (int layer = 0; layer < layers; layer++) {
             int row = layer;
             Matrix input = Matrix.of(2 * embedding, 1, (i, c) -> i < embedding ? tasks.at(index, i) : places.at(row, i - embedding));
             Matrix encoded = encoder.times(input).plus(encoderBias);
             Matrix h = Matrix.of(inner, 1, (i, c) -> Math.max(0, encoded.at(i, 0)));
-            Matrix generatedDown = new Matrix(bottleneck, width, down.times(h).times(downScale).data());
-            Matrix generatedUp = new Matrix(width, bottleneck, up.times(h).times(upScale).data());
             Matrix weight = normed ? normWeight.times(h) : null;
-            out.add(new Site(layer, Module.DOWN), new Form.Bottleneck(Place.AFTER,
-                    normed ? out.tensor(Matrix.of(1, width, (r, c) -> 1 + weight.at(c, 0))) : null,
-                    normed ? out.vector(normBias.times(h).data()) : null,
-                    out.weight(generatedDown), null, f, out.weight(generatedUp), null, 1));
+            generated.add(new GeneratedBottleneck(new Matrix(bottleneck, width, down.times(h).times(downScale).data()),
+                    new Matrix(width, bottleneck, up.times(h).times(upScale).data()),
+                    normed ? Matrix.of(1, width, (r, c) -> 1 + weight.at(c, 0)).data() : null, normed ? normBias.times(h).data() : null, activation));
         }
+        return generated;
     }
 
     /** The tasks of an adapter whose requests must name one; empty for others. */

@@ -1,5 +1,7 @@
 package dev.polyphon.engine.adapter;
 
+import com.fasterxml.jackson.databind.JsonNode;
+
 /** Matrices stored smaller than their values: pruned by a mask, or as one bit each. Bits are packed low bit first, row by row. */
 final class PackedTensors {
     private static final int MOST_ELEMENTS = 1 << 28;
@@ -39,6 +41,49 @@ final class PackedTensors {
             data[i] = levels[bit(bits, i) ? 1 : 0];
         }
         return new Matrix(shape[0], shape[1], data);
+    }
+
+    /** {@code .codes} and, by row, {@code .scales}. */
+    static Matrix eightBit(AdapterTensors tensors, String name) throws AdapterFault {
+        Matrix codes = tensors.matrix(name + ".codes");
+        float[] scales = tensors.vector(name + ".scales", codes.rows());
+        return Matrix.of(codes.rows(), codes.columns(), (r, c) -> codes.at(r, c) * scales[r]);
+    }
+
+    /** Bits of each stored value as the options say: 0 for matrices stored as they are. */
+    static int bits(AdapterOptions options) throws AdapterFault {
+        JsonNode quantization = options.json("quantization");
+        if (quantization.isMissingNode() || quantization.isNull()) {
+            return 0;
+        }
+        int bits = quantization.path("bits").asInt();
+        if (bits != 1 && bits != 8) {
+            throw new AdapterFault("quantization = " + quantization + " is not supported");
+        }
+        return bits;
+    }
+
+    /** The ending that tells a matrix so stored. */
+    static String ending(int bits) {
+        return switch (bits) {
+            case 1 -> ".bits";
+            case 8 -> ".codes";
+            default -> ".weight";
+        };
+    }
+
+    /** A matrix of a shape, stored with so many bits. */
+    static Matrix matrix(AdapterTensors tensors, String name, int bits, int rows, int columns) throws AdapterFault {
+        Matrix matrix = switch (bits) {
+            case 1 -> oneBit(tensors, name);
+            case 8 -> eightBit(tensors, name);
+            default -> tensors.matrix(name + ".weight");
+        };
+        if (matrix.rows() != rows || matrix.columns() != columns) {
+            throw new AdapterFault("tensor " + name + ending(bits) + " is of [" + matrix.rows() + ", " + matrix.columns() + "], this base needs [" + rows
+                    + ", " + columns + "]");
+        }
+        return matrix;
     }
 
     private static boolean bit(float[] bytes, int i) {

@@ -2,6 +2,7 @@ package dev.polyphon.engine.verify;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.polyphon.engine.adapter.ops.Combine;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.MalformedFileException;
 import dev.polyphon.engine.weights.SafeTensors;
@@ -21,10 +22,24 @@ import java.util.Optional;
  * @param prompts token ids
  * @param greedy the ids that follow each prompt
  * @param task which task of a multi-task adapter, or null
- * @param unsupported why the case cannot be run, or null
+ * @param combination of which adapters, by PEFT's names of methods, the adapter is to be made; null for one that is there
  */
 record ReferenceCase(String name, Path folder, String base, String adapter, int[][] prompts, int[][] greedy, double absolute,
-        double relative, String task, String unsupported) {
+        double relative, String task, Combination combination) {
+
+    /** What {@code add_weighted_adapter} was called with. */
+    record Combination(List<String> adapters, double[] weights, Combine.Options options) {
+        static Combination read(JsonNode json) throws IOException {
+            List<String> names = new ArrayList<>();
+            json.path("adapters").forEach(n -> names.add(n.asText()));
+            double[] weights = new double[names.size()];
+            for (int i = 0; i < weights.length; i++) {
+                weights[i] = json.path("weights").path(i).asDouble();
+            }
+            return new Combination(names, weights, new Combine.Options(Combine.Method.of(json.path("method").asText()),
+                    json.path("density").asDouble(1), json.path("majority_sign_method").asText().equals("frequency"), json.path("svd_rank").asInt(), 0));
+        }
+    }
 
     static ReferenceCase read(Path folder) throws IOException {
         Path file = folder.resolve("case.json");
@@ -33,15 +48,11 @@ record ReferenceCase(String name, Path folder, String base, String adapter, int[
         if (!json.path("base").isTextual() || json.path("prompts").isEmpty() || !tolerance.path("absolute").isNumber()) {
             throw new MalformedFileException(file, "needs base, prompts, greedy and tolerance");
         }
-        String unsupported = null;
-        for (String key : List.of("combine")) {
-            if (json.hasNonNull(key)) {
-                unsupported = key + " = " + json.get(key) + " is not supported";
-            }
-        }
-        return new ReferenceCase(folder.getFileName().toString(), folder, json.path("base").asText(), json.path("adapter").textValue(),
+        String name = folder.getFileName().toString();
+        Combination combination = json.hasNonNull("combine") ? Combination.read(json.get("combine")) : null;
+        return new ReferenceCase(name, folder, json.path("base").asText(), combination != null ? name : json.path("adapter").textValue(),
                 ids(json.path("prompts")), ids(json.path("greedy")), tolerance.path("absolute").asDouble(),
-                tolerance.path("relative").asDouble(), json.hasNonNull("task") ? json.get("task").asText() : null, unsupported);
+                tolerance.path("relative").asDouble(), json.hasNonNull("task") ? json.get("task").asText() : null, combination);
     }
 
     private static int[][] ids(JsonNode lists) {

@@ -4,6 +4,9 @@ import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
 import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.LoadedAdapter;
+import dev.polyphon.engine.adapter.ops.Combine;
+import dev.polyphon.engine.adapter.ops.LoraAdapter;
+import dev.polyphon.engine.adapter.ops.Progress;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.model.AdapterPlan;
@@ -22,16 +25,22 @@ import dev.polyphon.runtime.Prompt;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.Sampling;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.PathMatcher;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.function.Consumer;
@@ -45,6 +54,21 @@ import java.util.stream.Stream;
  */
 public final class Verifier {
     private static final int BLOCK_SIZE = 16;
+
+    /** How cases are run. */
+    public enum Mode {
+        /** Each by itself. */
+        ALONE,
+        /** All of a base in one batch. */
+        MIXED,
+        /** All in one batch, after each adapter was unloaded, registered again and loaded anew. */
+        RELOADED;
+
+        /** As it is shown. */
+        public String text() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
 
     private final Path root;
     private final Supplier<Kernels> kernels;
@@ -61,12 +85,12 @@ public final class Verifier {
     /**
      * Runs the cases whose names match a glob.
      *
-     * @param mixed also all of a base's cases in one batch
+     * @param modes at least one
      * @param progress hears each verdict as it falls
      * @return all verdicts
      * @throws IOException when the folder is not of this format; what is wrong with one case is that case's failure
      */
-    public List<Verdict> run(String glob, boolean mixed, Consumer<Verdict> progress) throws IOException {
+    public List<Verdict> run(String glob, Set<Mode> modes, Consumer<Verdict> progress) throws IOException {
         List<Verdict> verdicts = new ArrayList<>();
         Consumer<Verdict> tell = verdict -> {
             verdicts.add(verdict);
@@ -75,15 +99,18 @@ public final class Verifier {
         for (Map.Entry<String, List<ReferenceCase>> entry : cases(glob).entrySet()) {
             Path base = root.resolve("bases").resolve(entry.getKey());
             try (BaseUnderTest under = new BaseUnderTest(base)) {
-                for (ReferenceCase one : entry.getValue()) {
-                    under.verify(List.of(one), "alone", tell);
-                }
-                if (mixed) {
-                    under.verify(entry.getValue(), "mixed", tell);
+                for (Mode mode : new TreeSet<>(modes)) {
+                    if (mode == Mode.ALONE) {
+                        for (ReferenceCase one : entry.getValue()) {
+                            under.verify(List.of(one), mode, tell);
+                        }
+                    } else {
+                        under.verify(entry.getValue(), mode, tell);
+                    }
                 }
             } catch (IOException | IllegalArgumentException e) {
                 for (ReferenceCase one : entry.getValue()) {
-                    tell.accept(failed(one, "alone", e.getMessage()));
+                    tell.accept(failed(one, Mode.ALONE, e.getMessage()));
                 }
             }
         }
@@ -109,8 +136,8 @@ public final class Verifier {
         return byBase;
     }
 
-    private static Verdict failed(ReferenceCase one, String mode, String why) {
-        return new Verdict(one.name(), mode, Double.NaN, one.absolute(), why);
+    private static Verdict failed(ReferenceCase one, Mode mode, String why) {
+        return new Verdict(one.name(), mode.text(), Double.NaN, one.absolute(), why);
     }
 
     /** The ids generated after each prompt, or why there are none. */
@@ -123,16 +150,19 @@ public final class Verifier {
         private final BaseWeights weights;
         private final Engine engine;
         private final String name;
+        private final Path made;
 
         BaseUnderTest(Path folder) throws IOException {
             name = folder.getFileName().toString();
             checkpoint = Checkpoint.open(folder);
             weights = new BaseWeights(device, checkpoint);
-            engine = Engine.open(EngineOptions.of(name, folder).withSteps(512, 512).withKv(64 << 20, BLOCK_SIZE).withQueueLimit(1 << 20),
-                    kernels.get());
+            made = Files.createTempDirectory("polyphon-verify");
+            // What no request uses is evicted at once, so that every mode loads its adapters again.
+            engine = Engine.open(EngineOptions.of(name, folder).withSteps(512, 512).withKv(64 << 20, BLOCK_SIZE).withQueueLimit(1 << 20)
+                    .withAdapterBytes(0), kernels.get());
         }
 
-        void verify(List<ReferenceCase> cases, String mode, Consumer<Verdict> tell) throws IOException {
+        void verify(List<ReferenceCase> cases, Mode mode, Consumer<Verdict> tell) throws IOException {
             Map<ReferenceCase, LoadedAdapter> adapters = new LinkedHashMap<>();
             try {
                 List<ReferenceCase> runnable = new ArrayList<>();
@@ -148,6 +178,10 @@ public final class Verifier {
                     return;
                 }
                 Map<ReferenceCase, List<float[]>> logits = logits(runnable, adapters);
+                if (mode == Mode.RELOADED) {
+                    runnable.stream().map(ReferenceCase::adapterName).flatMap(Optional::stream).distinct()
+                            .filter(n -> engine.adapters().find(n).isPresent()).forEach(n -> engine.adapters().unload(n));
+                }
                 Map<ReferenceCase, Greedy> greedy = greedy(runnable);
                 for (ReferenceCase one : runnable) {
                     tell.accept(judge(one, mode, logits.get(one), greedy.get(one)));
@@ -162,14 +196,24 @@ public final class Verifier {
         }
 
         private LoadedAdapter load(ReferenceCase one) throws IOException {
-            if (one.unsupported() != null) {
-                throw new IOException(one.unsupported());
+            if (one.combination() != null && !Files.exists(adapterFolder(one))) {
+                combine(one.combination()).save(adapterFolder(one), checkpoint);
             }
             return one.adapter() == null ? null : AdapterFolder.open(adapterFolder(one)).load(one.name(), one.task(), checkpoint, device);
         }
 
+        private LoraAdapter combine(ReferenceCase.Combination combination) throws IOException {
+            List<Combine.Part> parts = new ArrayList<>();
+            for (int i = 0; i < combination.weights().length; i++) {
+                String adapter = combination.adapters().get(i);
+                AdapterFolder folder = AdapterFolder.open(root.resolve("adapters").resolve(adapter));
+                parts.add(new Combine.Part(adapter, folder.deltas(null, checkpoint, device), combination.weights()[i]));
+            }
+            return Combine.of(parts, combination.options(), Progress.NONE);
+        }
+
         private Path adapterFolder(ReferenceCase one) {
-            return root.resolve("adapters").resolve(one.adapter());
+            return one.combination() != null ? made.resolve(one.name()) : root.resolve("adapters").resolve(one.adapter());
         }
 
         /** Logits of every position of every prompt, all computed in one step. */
@@ -246,13 +290,22 @@ public final class Verifier {
         @Override
         public void close() {
             engine.close();
+            delete(made);
             weights.close();
             checkpoint.close();
             device.close();
         }
     }
 
-    private static Verdict judge(ReferenceCase one, String mode, List<float[]> logits, Greedy greedy) throws IOException {
+    private static void delete(Path folder) {
+        try (Stream<Path> files = Files.walk(folder)) {
+            files.sorted(Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static Verdict judge(ReferenceCase one, Mode mode, List<float[]> logits, Greedy greedy) throws IOException {
         List<float[]> expected = one.expected();
         double worst = -1;
         double error = 0;
@@ -285,7 +338,7 @@ public final class Verifier {
                 }
             }
         }
-        return new Verdict(one.name(), mode, error, allowed, failure);
+        return new Verdict(one.name(), mode.text(), error, allowed, failure);
     }
 
     /** Gathers one request's token ids. */

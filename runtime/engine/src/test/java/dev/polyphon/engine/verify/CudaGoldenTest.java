@@ -7,6 +7,8 @@ import dev.polyphon.engine.backend.cuda.EmulatedDevice;
 import dev.polyphon.engine.backend.cuda.Gpu;
 import java.io.IOException;
 import java.nio.file.Path;
+import dev.polyphon.engine.verify.Verifier.Mode;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
@@ -28,7 +30,7 @@ class CudaGoldenTest {
     }
 
     private static void verify(String cases, Supplier<Kernels> kernels, int atLeast) throws IOException {
-        List<Verdict> verdicts = new Verifier(ROOT, kernels).run(cases, true, verdict -> {});
+        List<Verdict> verdicts = new Verifier(ROOT, kernels).run(cases, EnumSet.of(Mode.ALONE, Mode.MIXED), verdict -> {});
         assertThat(verdicts).hasSizeGreaterThanOrEqualTo(atLeast);
         assertThat(verdicts).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
     }

@@ -5,8 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.cpu.CpuKernels;
 import dev.polyphon.engine.backend.reference.ReferenceKernels;
+import dev.polyphon.engine.verify.Verifier.Mode;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
@@ -14,7 +16,6 @@ import org.junit.jupiter.api.Test;
 /** The reference vectors, each case alone and in a batch with all others on its base. */
 class GoldenTest {
     private static final Path ROOT = Path.of("src/test/resources/golden");
-    private static final String SUPPORTED = "{[!c]*,c[!o]*}";
 
     @Test
     void referenceKernelsReproduceTheVectors() throws IOException {
@@ -27,9 +28,10 @@ class GoldenTest {
     }
 
     private static void verify(Supplier<Kernels> kernels) throws IOException {
-        List<Verdict> verdicts = new Verifier(ROOT, kernels).run(SUPPORTED, true, verdict -> {});
-        assertThat(verdicts).filteredOn(v -> v.mode().equals("alone")).hasSize(141);
-        assertThat(verdicts).filteredOn(v -> v.mode().equals("mixed")).hasSize(141);
+        List<Verdict> verdicts = new Verifier(ROOT, kernels).run("*", EnumSet.allOf(Mode.class), verdict -> {});
+        for (Mode mode : Mode.values()) {
+            assertThat(verdicts).filteredOn(v -> v.mode().equals(mode.text())).hasSize(149);
+        }
         assertThat(verdicts).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
     }
 }

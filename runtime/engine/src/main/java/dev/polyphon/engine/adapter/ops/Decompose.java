@@ -1,0 +1,71 @@
+package dev.polyphon.engine.adapter.ops;
+
+import dev.polyphon.engine.adapter.Delta;
+import dev.polyphon.engine.adapter.Matrix;
+import dev.polyphon.engine.adapter.ops.LoraAdapter.Factors;
+import java.util.Map;
+import java.util.TreeMap;
+
+/** The best LoRA adapter of a rank, or of a share of the squared norm, for changes of weights of any kind. */
+public final class Decompose {
+    private Decompose() {}
+
+    /**
+     * @param adapter the low-rank adapter
+     * @param errors what it leaves out by module path, relative to the change's norm
+     */
+    public record Result(LoraAdapter adapter, Map<String, Double> errors) {}
+
+    /**
+     * @param rank most rank of a module; 0 for any
+     * @param energy share of the squared norm that is enough; 1 for as much as the rank allows
+     */
+    public static Result of(Map<String, Delta> deltas, int rank, double energy, Progress progress) {
+        if (!(energy > 0 && energy <= 1) || rank < 0) {
+            throw new IllegalArgumentException("energy must be more than 0 and at most 1, and rank 0 or more; found " + energy + " and " + rank);
+        }
+        int most = rank == 0 ? Integer.MAX_VALUE : rank;
+        Map<String, Factors> modules = new TreeMap<>();
+        Map<String, Double> errors = new TreeMap<>();
+        int done = 0;
+        for (Map.Entry<String, Delta> entry : deltas.entrySet()) {
+            progress.advance(done++, deltas.size());
+            Factors factors = switch (entry.getValue()) {
+                case Delta.LowRank low -> of(Factors.of(low), most, energy);
+                case Delta.Dense(Matrix matrix) -> {
+                    Matrix.Factors found = matrix.singular(most, energy);
+                    yield new Factors(found.right(), found.left());
+                }
+            };
+            modules.put(entry.getKey(), factors);
+            errors.put(entry.getKey(), error(entry.getValue(), factors));
+        }
+        progress.advance(done, deltas.size());
+        return new Result(new LoraAdapter(modules), errors);
+    }
+
+    private static double error(Delta delta, Factors factors) {
+        if (delta instanceof Delta.LowRank low && low.a().rows() <= factors.rank()) {
+            return 0;
+        }
+        Matrix whole = delta.matrix();
+        double norm = whole.norm();
+        return norm == 0 ? 0 : whole.plus(factors.b().times(factors.a()).times(-1)).norm() / norm;
+    }
+
+    /** Of a product, by the decomposition of the product of both triangular factors, which is no larger than its rank. */
+    static Factors of(Factors product, int rank, double energy) {
+        int inner = product.rank();
+        if (inner >= Math.min(product.a().columns(), product.b().rows())) {
+            Matrix.Factors found = product.b().times(product.a()).singular(rank, energy);
+            return new Factors(found.right(), found.left());
+        }
+        if (inner <= rank && energy >= 1) {
+            return product;
+        }
+        Matrix.Factors left = product.b().leadingQr(inner);
+        Matrix.Factors right = product.a().transposed().leadingQr(inner);
+        Matrix.Factors core = left.right().times(right.right().transposed()).singular(rank, energy);
+        return new Factors(core.right().times(right.left().transposed()), left.left().times(core.left()));
+    }
+}

@@ -1,0 +1,61 @@
+package dev.polyphon.engine.adapter.ops;
+
+import dev.polyphon.engine.adapter.AdapterFolder;
+import dev.polyphon.engine.weights.DType;
+import dev.polyphon.engine.weights.Floats;
+import dev.polyphon.engine.weights.TensorFile;
+import dev.polyphon.engine.weights.TensorView;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/** What an adapter's folder holds, without a base. */
+public final class Inspect {
+    private Inspect() {}
+
+    /**
+     * @param kind {@code peft_type}, or that of AdapterHub's folders
+     * @param tasks of which a request names one; empty for adapters of one task
+     * @param ranks how many modules have which rank, for low-rank adapters
+     * @param modules how many tensors there are by what their names end with, layer numbers left out
+     * @param parameters stored values
+     * @param bytes of the tensors
+     * @param norm root of the sum of all squares
+     */
+    public record Report(String kind, List<String> tasks, Map<Integer, Integer> ranks, Map<String, Integer> modules, long parameters, long bytes, double norm) {}
+
+    /** Reads every tensor once. */
+    public static Report of(AdapterFolder folder, Progress progress) throws IOException {
+        Map<Integer, Integer> ranks = new TreeMap<>();
+        Map<String, Integer> modules = new TreeMap<>();
+        long parameters = 0;
+        long bytes = 0;
+        double squares = 0;
+        try (TensorFile file = folder.openTensors()) {
+            List<TensorView> tensors = new ArrayList<>(file.tensors());
+            for (int i = 0; i < tensors.size(); i++) {
+                progress.advance(i, tensors.size());
+                TensorView tensor = tensors.get(i);
+                parameters += tensor.elements();
+                bytes += tensor.data().byteSize();
+                modules.merge(withoutNumbers(tensor.name()), 1, Integer::sum);
+                if (tensor.rank() == 2 && (tensor.name().contains(".lora_A.") || tensor.name().endsWith(".lora_A"))) {
+                    ranks.merge(tensor.dim(0), 1, Integer::sum);
+                }
+                if (tensor.dtype() != DType.I64) {
+                    for (float value : Floats.all(tensor)) {
+                        squares += (double) value * value;
+                    }
+                }
+            }
+            progress.advance(tensors.size(), tensors.size());
+        }
+        return new Report(folder.kind(), folder.tasks(), ranks, modules, parameters, bytes, Math.sqrt(squares));
+    }
+
+    private static String withoutNumbers(String name) {
+        return name.replaceAll("\\.\\d+\\.", ".*.");
+    }
+}
