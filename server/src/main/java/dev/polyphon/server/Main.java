@@ -4,6 +4,7 @@ import dev.polyphon.engine.Devices;
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
 import dev.polyphon.runtime.Runtime;
+import dev.polyphon.server.cli.adapter.AdapterCommand;
 import dev.polyphon.server.cli.PullCommand;
 import dev.polyphon.server.cli.ServeCommand;
 import dev.polyphon.server.cli.VerifyCommand;
@@ -36,6 +37,7 @@ public final class Main {
                 .addSubcommand(new ServeCommand(Main::open))
                 .addSubcommand(new PullCommand())
                 .addSubcommand(new VerifyCommand())
+                .addSubcommand(new AdapterCommand())
                 .setExecutionExceptionHandler(Main::explain);
     }
 

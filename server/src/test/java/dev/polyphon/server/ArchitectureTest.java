@@ -23,7 +23,7 @@ class ArchitectureTest {
 
     @Test
     void onlyTheMainClassKnowsTheEngine() {
-        noClasses().that().doNotHaveFullyQualifiedName(ROOT + ".Main").and().haveSimpleNameNotStartingWith("Verify")
+        noClasses().that().doNotHaveFullyQualifiedName(ROOT + ".Main").and().haveSimpleNameNotStartingWith("Verify").and().resideOutsideOfPackage(ROOT + ".cli.adapter..")
                 .should().dependOnClassesThat().resideInAPackage("dev.polyphon.engine..")
                 .check(SERVER);
     }

@@ -59,7 +59,7 @@ public final class AlignMerge {
         SavedAdapter merged = new SavedAdapter(one.config());
         int done = 0;
         for (TensorView tensor : one.tensors().values()) {
-            progress.advance(done++, one.tensors().size());
+            progress.at(done++, one.tensors().size());
             String name = tensor.name();
             if (!java.util.Arrays.equals(tensor.shape(), two.tensors().get(name).shape())) {
                 throw new AdapterFault("tensor " + name + " is " + tensor.describe() + " and " + two.tensors().get(name).describe());
@@ -70,7 +70,7 @@ public final class AlignMerge {
                 average(merged, tensor, Floats.all(two.tensors().get(name)), options.weight);
             }
         }
-        progress.advance(done, one.tensors().size());
+        progress.at(done, one.tensors().size());
         return merged;
     }
 

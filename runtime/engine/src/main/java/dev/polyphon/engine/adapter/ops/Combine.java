@@ -92,12 +92,12 @@ public final class Combine {
         Map<String, Factors> modules = new TreeMap<>();
         int done = 0;
         for (String path : paths) {
-            progress.advance(done++, paths.size());
+            progress.at(done++, paths.size());
             Map<Delta, Double> there = new LinkedHashMap<>();
             parts.stream().filter(p -> p.deltas.containsKey(path)).forEach(p -> there.put(p.deltas.get(path), p.weight));
             modules.put(path, options.method.dense() ? dense(path, there, rank) : factored(path, there));
         }
-        progress.advance(done, paths.size());
+        progress.at(done, paths.size());
         return new LoraAdapter(modules);
     }
 

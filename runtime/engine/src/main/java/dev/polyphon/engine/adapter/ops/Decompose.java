@@ -29,7 +29,7 @@ public final class Decompose {
         Map<String, Double> errors = new TreeMap<>();
         int done = 0;
         for (Map.Entry<String, Delta> entry : deltas.entrySet()) {
-            progress.advance(done++, deltas.size());
+            progress.at(done++, deltas.size());
             Factors factors = switch (entry.getValue()) {
                 case Delta.LowRank low -> of(Factors.of(low), most, energy);
                 case Delta.Dense(Matrix matrix) -> {
@@ -40,7 +40,7 @@ public final class Decompose {
             modules.put(entry.getKey(), factors);
             errors.put(entry.getKey(), error(entry.getValue(), factors));
         }
-        progress.advance(done, deltas.size());
+        progress.at(done, deltas.size());
         return new Result(new LoraAdapter(modules), errors);
     }
 

@@ -36,7 +36,7 @@ public final class Inspect {
         try (TensorFile file = folder.openTensors()) {
             List<TensorView> tensors = new ArrayList<>(file.tensors());
             for (int i = 0; i < tensors.size(); i++) {
-                progress.advance(i, tensors.size());
+                progress.at(i, tensors.size());
                 TensorView tensor = tensors.get(i);
                 parameters += tensor.elements();
                 bytes += tensor.data().byteSize();
@@ -50,7 +50,7 @@ public final class Inspect {
                     }
                 }
             }
-            progress.advance(tensors.size(), tensors.size());
+            progress.at(tensors.size(), tensors.size());
         }
         return new Report(folder.kind(), folder.tasks(), ranks, modules, parameters, bytes, Math.sqrt(squares));
     }

@@ -11,12 +11,4 @@ public interface Progress {
      * @throws CancellationException to end the operation, which then leaves nothing behind
      */
     void at(int done, int total);
-
-    /** Tells, and ends the operation when its thread was interrupted. */
-    default void advance(int done, int total) {
-        if (Thread.currentThread().isInterrupted()) {
-            throw new CancellationException("the operation was cancelled");
-        }
-        at(done, total);
-    }
 }

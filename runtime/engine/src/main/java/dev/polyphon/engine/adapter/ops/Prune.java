@@ -59,14 +59,14 @@ public final class Prune {
         long kept = 0;
         int done = 0;
         for (Map.Entry<String, Factors> entry : balanced.entrySet()) {
-            progress.advance(done++, balanced.size());
+            progress.at(done++, balanced.size());
             String stem = "base_model.model." + entry.getKey();
             Matrix a = above(entry.getValue().a(), threshold);
             Matrix b = above(entry.getValue().b(), threshold);
             kept += put(saved, stem + ".lora_A", a) + put(saved, stem + ".lora_B", b);
             pruned.put(entry.getKey(), new Factors(a, b));
         }
-        progress.advance(done, balanced.size());
+        progress.at(done, balanced.size());
         return new Result(new LoraAdapter(pruned), kept, total, saved);
     }
 

@@ -62,7 +62,7 @@ public final class Quantize {
         double all = 0;
         int done = 0;
         for (TensorView tensor : new ArrayList<>(from.tensors().values())) {
-            progress.advance(done++, from.tensors().size());
+            progress.at(done++, from.tensors().size());
             if (tensor.rank() != 2 || MATRICES.stream().noneMatch(tensor.name()::endsWith)) {
                 to.put(tensor);
                 continue;
@@ -75,7 +75,7 @@ public final class Quantize {
             lost += difference * difference;
             all += matrix.norm() * matrix.norm();
         }
-        progress.advance(done, from.tensors().size());
+        progress.at(done, from.tensors().size());
         if (errors.isEmpty()) {
             throw new AdapterFault("the adapter has no matrices to quantise");
         }

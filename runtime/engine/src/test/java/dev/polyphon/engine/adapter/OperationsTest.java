@@ -1,0 +1,327 @@
+package dev.polyphon.engine.adapter;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.polyphon.engine.adapter.ops.AlignMerge;
+import dev.polyphon.engine.adapter.ops.Combine;
+import dev.polyphon.engine.adapter.ops.Decompose;
+import dev.polyphon.engine.adapter.ops.Generate;
+import dev.polyphon.engine.adapter.ops.Inspect;
+import dev.polyphon.engine.adapter.ops.LoraAdapter;
+import dev.polyphon.engine.adapter.ops.Progress;
+import dev.polyphon.engine.adapter.ops.Prune;
+import dev.polyphon.engine.adapter.ops.Quantize;
+import dev.polyphon.engine.adapter.ops.SavedAdapter;
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.reference.ReferenceKernels;
+import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.verify.Verdict;
+import dev.polyphon.engine.verify.Verifier;
+import dev.polyphon.engine.verify.Verifier.Mode;
+import dev.polyphon.engine.weights.DType;
+import dev.polyphon.engine.weights.Floats;
+import dev.polyphon.engine.weights.TensorView;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeMap;
+import java.util.concurrent.CancellationException;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Operations on adapters: what they write is loaded again and computes what it should. */
+class OperationsTest {
+    private static final Path GOLDEN = Path.of("src/test/resources/golden").toAbsolutePath();
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private static Kernels kernels;
+    private static Checkpoint llama;
+
+    @TempDir
+    Path scratch;
+
+    @BeforeAll
+    static void open() throws IOException {
+        kernels = new ReferenceKernels();
+        llama = Checkpoint.open(GOLDEN.resolve("bases/llama"));
+    }
+
+    @AfterAll
+    static void close() {
+        llama.close();
+        kernels.close();
+    }
+
+    private static AdapterFolder adapter(String name) throws IOException {
+        return AdapterFolder.open(GOLDEN.resolve("adapters").resolve(name));
+    }
+
+    /** Runs a reference case with another adapter in the place of its own. */
+    private List<Verdict> verify(String name, Path adapter) throws IOException {
+        Path root = Files.createTempDirectory(scratch, "root");
+        Files.createSymbolicLink(root.resolve("bases"), GOLDEN.resolve("bases"));
+        Files.createDirectories(root.resolve("adapters"));
+        Files.createSymbolicLink(root.resolve("adapters").resolve("made"), adapter);
+        Path folder = Files.createDirectories(root.resolve("cases").resolve(name));
+        ObjectNode json = (ObjectNode) JSON.readTree(Files.readAllBytes(GOLDEN.resolve("cases").resolve(name).resolve("case.json")));
+        json.put("adapter", "made").remove(List.of("task", "combine"));
+        Files.write(folder.resolve("case.json"), JSON.writeValueAsBytes(json));
+        Files.copy(GOLDEN.resolve("cases").resolve(name).resolve("expected.safetensors"), folder.resolve("expected.safetensors"));
+        return new Verifier(root, ReferenceKernels::new).run("*", EnumSet.of(Mode.ALONE), verdict -> {});
+    }
+
+    @ParameterizedTest
+    @CsvSource({"pissa-llama,", "olora-llama,", "legacy-bin-llama,", "legacy-bin-bloom,", "adalora-llama,", "vera-llama,", "vblora-llama,", "loha-llama,",
+        "miss-llama,", "fourierft-llama,", "rslora-llama,", "rank-pattern-llama,", "lora-gpt2,", "lora-phi3,", "ref-lte-llama,", "ref-hd-pissa-llama,",
+        "ref-sparse-lora-llama,", "hub-lora-llama,", "ref-mhr-llama,task", "poly-llama,", "lokr-llama,", "c3a-llama,", "shira-llama,", "ref-mosa-llama,"})
+    void convertsToLora(String name, String task) throws IOException {
+        ObjectNode json = (ObjectNode) JSON.readTree(Files.readAllBytes(GOLDEN.resolve("cases").resolve(name).resolve("case.json")));
+        try (Checkpoint base = Checkpoint.open(GOLDEN.resolve("bases").resolve(json.path("base").asText()))) {
+            Map<String, Delta> deltas = adapter(name).deltas(task == null ? null : json.path("task").asText(), base, kernels);
+            Decompose.Result result = Decompose.of(deltas, 0, 1, Progress.NONE);
+            result.adapter().save(scratch.resolve("lora"), base);
+        }
+        assertThat(AdapterFolder.open(scratch.resolve("lora")).kind()).isEqualTo("LORA");
+        assertThat(verify(name, scratch.resolve("lora"))).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"ref-hyper-adapters-llama", "ref-hyperformer-opt"})
+    void generatesAPlainAdapterFromAHypernetwork(String name) throws IOException {
+        ObjectNode json = (ObjectNode) JSON.readTree(Files.readAllBytes(GOLDEN.resolve("cases").resolve(name).resolve("case.json")));
+        try (Checkpoint base = Checkpoint.open(GOLDEN.resolve("bases").resolve(json.path("base").asText()))) {
+            Generate.save(adapter(json.path("adapter").asText()), json.path("task").asText(), base, scratch.resolve("plain"));
+        }
+        assertThat(verify(name, scratch.resolve("plain"))).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"dora-llama", "ia3-llama", "prefix-tuning-llama", "ref-hydra-llama", "hub-houlsby-llama"})
+    void doesNotConvertWhatIsMoreThanAChangeOfWeights(String name) {
+        assertThatThrownBy(() -> adapter(name).deltas(null, llama, kernels)).isInstanceOf(AdapterFault.class)
+                .hasMessageContaining(name + " is more than a change of weights");
+    }
+
+    @Test
+    void decompositionKeepsWhatTheRankOrTheEnergyAllows() throws IOException {
+        Map<String, Delta> deltas = adapter("lokr-llama").deltas(null, llama, kernels);
+        Decompose.Result most = Decompose.of(deltas, 0, 0.9, Progress.NONE);
+        most.errors().values().forEach(error -> assertThat(error * error).isLessThanOrEqualTo(0.1 + 1e-6));
+        Decompose.Result three = Decompose.of(deltas, 3, 1, Progress.NONE);
+        three.adapter().modules().values().forEach(f -> assertThat(f.rank()).isEqualTo(3));
+        deltas.forEach((path, delta) -> {
+            Matrix best = delta.matrix().truncatedSvd(3).left().times(delta.matrix().truncatedSvd(3).right());
+            double error = delta.matrix().plus(best.times(-1)).norm() / delta.matrix().norm();
+            assertThat(three.errors().get(path)).isCloseTo(error, within(1e-4));
+        });
+    }
+
+    @Test
+    void aProductIsDecomposedLikeTheMatrixThatItIs() {
+        Random random = new Random(3);
+        LoraAdapter.Factors product = new LoraAdapter.Factors(random(5, 40, random), random(30, 5, random));
+        Map<String, Delta> asProduct = Map.of("m", new Delta.LowRank(product.a(), product.b(), 1));
+        Map<String, Delta> asMatrix = Map.of("m", new Delta.Dense(product.b().times(product.a())));
+        assertThat(Decompose.of(asProduct, 2, 1, Progress.NONE).errors().get("m"))
+                .isCloseTo(Decompose.of(asMatrix, 2, 1, Progress.NONE).errors().get("m"), within(1e-5));
+    }
+
+    private static Matrix random(int rows, int columns, Random random) {
+        return Matrix.of(rows, columns, (r, c) -> random.nextGaussian());
+    }
+
+    @Test
+    void dareKeepsItsShareAndRepeatsWithItsSeed() throws IOException {
+        List<Combine.Part> parts = List.of(new Combine.Part("mix-a", adapter("mix-a").deltas(null, llama, kernels), 1));
+        LoraAdapter first = combine(parts, Combine.Method.DARE_LINEAR, 7);
+        LoraAdapter again = combine(parts, Combine.Method.DARE_LINEAR, 7);
+        LoraAdapter other = combine(parts, Combine.Method.DARE_LINEAR, 8);
+        String path = first.modules().keySet().iterator().next();
+        assertThat(first.modules().get(path).a().data()).isEqualTo(again.modules().get(path).a().data());
+        assertThat(first.modules().get(path).a().data()).isNotEqualTo(other.modules().get(path).a().data());
+        long all = first.modules().values().stream().mapToLong(f -> f.a().data().length).sum();
+        long kept = first.modules().values().stream().mapToLong(f -> IntStream.range(0, f.a().data().length).filter(i -> f.a().data()[i] != 0).count()).sum();
+        assertThat((double) kept / all).isBetween(0.3, 0.5);
+        assertThat(combine(parts, Combine.Method.DARE_TIES, 7).modules()).hasSameSizeAs(first.modules());
+    }
+
+    private static LoraAdapter combine(List<Combine.Part> parts, Combine.Method method, long seed) throws AdapterFault {
+        return Combine.of(parts, new Combine.Options(method, 0.4, false, 0, seed), Progress.NONE);
+    }
+
+    @Test
+    void combinationsThatCannotBeAreRefused() throws IOException {
+        List<Combine.Part> ranks = List.of(new Combine.Part("mix-a", adapter("mix-a").deltas(null, llama, kernels), 1),
+                new Combine.Part("mix-c", adapter("mix-c").deltas(null, llama, kernels), 1));
+        assertThatThrownBy(() -> combine(ranks, Combine.Method.LINEAR, 0)).isInstanceOf(AdapterFault.class).hasMessageContaining("rank 4 and 8");
+        List<Combine.Part> dense = List.of(new Combine.Part("lokr", adapter("lokr-llama").deltas(null, llama, kernels), 1));
+        assertThatThrownBy(() -> combine(dense, Combine.Method.CAT, 0)).isInstanceOf(AdapterFault.class).hasMessageContaining("svd");
+        assertThatThrownBy(() -> Combine.Method.of("average")).isInstanceOf(AdapterFault.class).hasMessageContaining("magnitude_prune");
+    }
+
+    @Test
+    void pruningKeepsTheLargestAndIsReadBack() throws IOException {
+        LoraAdapter lora = lora("lora-llama");
+        Prune.Result pruned = Prune.of(lora, 0.7, Progress.NONE);
+        assertThat((double) pruned.kept() / pruned.total()).isCloseTo(0.3, within(0.001));
+        pruned.saved().save(scratch.resolve("pruned"));
+        Map<String, Delta> read = AdapterFolder.open(scratch.resolve("pruned")).deltas(null, llama, kernels);
+        pruned.adapter().modules().forEach((path, factors) ->
+                assertThat(read.get(path).matrix().plus(factors.b().times(factors.a()).times(-1)).norm()).as(path).isLessThan(1e-4));
+        float smallest = Float.MAX_VALUE;
+        for (LoraAdapter.Factors factors : pruned.adapter().modules().values()) {
+            for (float value : factors.a().data()) {
+                smallest = value == 0 ? smallest : Math.min(smallest, Math.abs(value));
+            }
+        }
+        assertThat(smallest).isPositive();
+        double nothing = Prune.of(lora, 0, Progress.NONE).kept();
+        assertThat(nothing).isEqualTo(pruned.total());
+        double ratio = Prune.largeSparse(lora, 2);
+        assertThat(ratio).isCloseTo(1 - 2.0 / lora.modules().values().iterator().next().rank(), within(1e-9));
+        assertThatThrownBy(() -> Prune.of(lora, 1, Progress.NONE)).hasMessageContaining("ratio");
+    }
+
+    private static LoraAdapter lora(String name) throws IOException {
+        return Decompose.of(adapter(name).deltas(null, llama, kernels), 0, 1, Progress.NONE).adapter();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"lora-llama, 8, 0.01", "lora-llama, 1, 0.75", "rslora-llama, 8, 0.01"})
+    void quantisedLoraIsReadBackWithTheErrorReported(String name, int bits, double most) throws IOException {
+        Quantize.Result result = Quantize.of(adapter(name), bits, Progress.NONE);
+        assertThat(result.error()).isPositive().isLessThan(most);
+        result.saved().save(scratch.resolve("small"));
+        Map<String, Delta> before = adapter(name).deltas(null, llama, kernels);
+        Map<String, Delta> after = AdapterFolder.open(scratch.resolve("small")).deltas(null, llama, kernels);
+        assertThat(after.keySet()).isEqualTo(before.keySet());
+        String path = before.keySet().iterator().next();
+        Matrix a = ((Delta.LowRank) before.get(path)).a();
+        Matrix stored = ((Delta.LowRank) after.get(path)).a();
+        assertThat(stored.plus(a.times(-1)).norm() / a.norm()).isCloseTo(result.errors().get("base_model.model." + path + ".lora_A"), within(1e-5));
+        double change = after.get(path).matrix().plus(before.get(path).matrix().times(-1)).norm() / before.get(path).matrix().norm();
+        assertThat(change).isLessThan(2 * most);
+    }
+
+    @Test
+    void aQuantisedBottleneckIsReadBackAndCloseToTheCase() throws IOException {
+        Quantize.of(adapter("ref-llm-adapters-series-llama"), 8, Progress.NONE).saved().save(scratch.resolve("eight"));
+        Verdict verdict = verify("ref-llm-adapters-series-llama", scratch.resolve("eight")).getFirst();
+        assertThat(verdict.error()).isPositive().isLessThan(0.2);
+    }
+
+    @Test
+    void oneBitLevelsLeaveTheLeastError() throws IOException {
+        Random random = new Random(5);
+        SavedAdapter tiny = new SavedAdapter((ObjectNode) JSON.readTree("{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 3}"));
+        Matrix a = random(3, 4, random);
+        tiny.put("m.lora_A.weight", a);
+        tiny.save(scratch.resolve("tiny"));
+        double reported = Quantize.of(AdapterFolder.open(scratch.resolve("tiny")), 1, Progress.NONE).errors().get("m.lora_A");
+        double best = Double.MAX_VALUE;
+        for (int set = 1; set < 1 << 12; set++) {
+            double[] sums = new double[2];
+            int[] counts = new int[2];
+            for (int i = 0; i < 12; i++) {
+                sums[set >> i & 1] += a.data()[i];
+                counts[set >> i & 1]++;
+            }
+            double square = 0;
+            for (int i = 0; i < 12; i++) {
+                double level = sums[set >> i & 1] / counts[set >> i & 1];
+                square += (a.data()[i] - level) * (a.data()[i] - level);
+            }
+            best = Math.min(best, Math.sqrt(square) / a.norm());
+        }
+        assertThat(reported).isCloseTo(best, within(1e-6));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"false, false", "true, false", "false, true"})
+    void alignmentUndoesAPermutation(boolean sinkhorn, boolean activations) throws IOException {
+        AdapterFolder first = adapter("ref-llm-adapters-parallel-llama");
+        SavedAdapter saved = SavedAdapter.read(first);
+        SavedAdapter permuted = new SavedAdapter(saved.config());
+        Random random = new Random(11);
+        Map<String, List<Integer>> orders = new TreeMap<>();
+        Map<String, Matrix> inputs = new TreeMap<>();
+        saved.tensors().forEach((name, tensor) -> {
+            Matrix matrix = new Matrix(tensor.dim(0), tensor.dim(1), Floats.all(tensor));
+            boolean down = name.endsWith(".adapter_down.weight");
+            String stem = name.replaceAll("\\.adapter_(down|up)\\.weight", "");
+            int[] order = orders.computeIfAbsent(stem, s -> {
+                List<Integer> list = new ArrayList<>(IntStream.range(0, down ? matrix.rows() : matrix.columns()).boxed().toList());
+                Collections.shuffle(list, random);
+                return list;
+            }).stream().mapToInt(Integer::intValue).toArray();
+            permuted.put(name, down ? matrix.rows(order) : matrix.transposed().rows(order).transposed());
+            if (down) {
+                inputs.put(stem, random(20, matrix.columns(), random));
+            }
+        });
+        permuted.save(scratch.resolve("permuted"));
+        AlignMerge.of(first, AdapterFolder.open(scratch.resolve("permuted")), new AlignMerge.Options(sinkhorn, 0.5, activations ? inputs : Map.of()),
+                Progress.NONE).save(scratch.resolve("merged"));
+        assertThat(verify("ref-llm-adapters-parallel-llama", scratch.resolve("merged")))
+                .allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
+    }
+
+    @Test
+    void alignmentNeedsAdaptersOfOneShape() {
+        AlignMerge.Options options = new AlignMerge.Options(false, 0.5, Map.of());
+        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), adapter("mix-c"), options, Progress.NONE)).hasMessageContaining("differ in r");
+        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), adapter("ia3-llama"), options, Progress.NONE)).hasMessageContaining("IA3");
+    }
+
+    @Test
+    void tellsWhatAFolderHolds() throws IOException {
+        Inspect.Report report = Inspect.of(adapter("mix-a"), Progress.NONE);
+        assertThat(report.kind()).isEqualTo("LORA");
+        assertThat(report.ranks()).isEqualTo(Map.of(4, 6));
+        assertThat(report.parameters()).isEqualTo(report.bytes() / 4);
+        assertThat(report.modules()).containsEntry("base_model.model.model.layers.*.self_attn.q_proj.lora_A.weight", 2);
+        assertThat(Inspect.of(adapter("ref-mhr-llama"), Progress.NONE).tasks()).contains("task2");
+    }
+
+    @Test
+    void aCancelledOperationLeavesNothing() throws IOException {
+        Progress cancel = (done, total) -> {
+            if (done == 2) {
+                throw new CancellationException("enough");
+            }
+        };
+        assertThatThrownBy(() -> Prune.of(lora("lora-llama"), 0.5, cancel)).isInstanceOf(CancellationException.class);
+        assertThatThrownBy(() -> Quantize.of(adapter("lora-llama"), 8, cancel)).isInstanceOf(CancellationException.class);
+        SavedAdapter broken = new SavedAdapter((ObjectNode) JSON.readTree("{}"));
+        broken.put(new TensorView("q", DType.Q8_0, new long[] {32}, MemorySegment.ofArray(new byte[34])));
+        assertThatThrownBy(() -> broken.save(scratch.resolve("half"))).isInstanceOf(IllegalArgumentException.class);
+        try (Stream<Path> left = Files.list(scratch)) {
+            assertThat(left).isEmpty();
+        }
+    }
+
+    @Test
+    void doesNotOverwrite() throws IOException {
+        Path there = Files.createDirectory(scratch.resolve("there"));
+        SavedAdapter saved = SavedAdapter.read(adapter("mix-a"));
+        assertThatThrownBy(() -> saved.save(there)).isInstanceOf(IOException.class).hasMessageContaining("exists already");
+    }
+}

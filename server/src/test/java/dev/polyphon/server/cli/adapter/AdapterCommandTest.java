@@ -1,0 +1,85 @@
+package dev.polyphon.server.cli.adapter;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
+
+/** The command line of the operations: what it prints, what it leaves, and how it ends. */
+class AdapterCommandTest {
+    private static final Path GOLDEN = Path.of("../runtime/engine/src/test/resources/golden");
+    private static final String LLAMA = GOLDEN.resolve("bases/llama").toString();
+
+    @TempDir
+    Path scratch;
+
+    private final StringWriter out = new StringWriter();
+    private final StringWriter err = new StringWriter();
+
+    private int run(String... arguments) {
+        return new CommandLine(new AdapterCommand()).setOut(new PrintWriter(out, true)).setErr(new PrintWriter(err, true))
+                .setExecutionExceptionHandler((e, command, parsed) -> {
+                    err.append(e.getMessage());
+                    return 1;
+                }).execute(arguments);
+    }
+
+    private static String adapter(String name) {
+        return GOLDEN.resolve("adapters").resolve(name).toString();
+    }
+
+    private JsonNode json() throws IOException {
+        return new ObjectMapper().readTree(out.toString());
+    }
+
+    @Test
+    void inspects() throws IOException {
+        assertThat(run("inspect", adapter("mix-c"), "--base", LLAMA, "--json")).isZero();
+        assertThat(json().path("kind").asText()).isEqualTo("LORA");
+        assertThat(json().at("/ranks/8").asInt()).isEqualTo(6);
+        assertThat(json().path("bytesInMemory").asInt()).isPositive();
+    }
+
+    @Test
+    void everyCommandWritesWhatTheNextOneReads() throws IOException {
+        String lora = scratch.resolve("lora").toString();
+        String combined = scratch.resolve("combined").toString();
+        String small = scratch.resolve("small").toString();
+        String sparse = scratch.resolve("sparse").toString();
+        String again = scratch.resolve("again").toString();
+        assertThat(run("convert", adapter("pissa-llama"), lora, "--base", LLAMA)).as(err.toString()).isZero();
+        assertThat(run("combine", lora + "=0.5", adapter("mix-a") + "=-1", "--to", combined, "--base", LLAMA)).as(err.toString()).isZero();
+        assertThat(run("quantize", combined, small, "--bits", "8")).as(err.toString()).isZero();
+        assertThat(run("prune", small, sparse, "--base", LLAMA, "--ratio", "0.3")).as(err.toString()).isZero();
+        assertThat(run("svd", sparse, again, "--base", LLAMA, "--rank", "2")).as(err.toString()).isZero();
+        assertThat(run("align-merge", again, again, scratch.resolve("same").toString())).as(err.toString()).isZero();
+        assertThat(run("generate", adapter("ref-hyper-adapters-llama"), scratch.resolve("plain").toString(), "--base", LLAMA, "--task", "nope")).isEqualTo(1);
+        assertThat(err.toString()).contains("no task nope");
+        out.getBuffer().setLength(0);
+        assertThat(run("inspect", scratch.resolve("same").toString(), "--base", LLAMA, "--json")).isZero();
+        assertThat(json().at("/ranks/2").asInt()).isEqualTo(14);
+    }
+
+    @Test
+    void failuresAreToldAndLeaveNothing() throws IOException {
+        assertThat(run("quantize", adapter("mix-a"), scratch.resolve("q").toString(), "--bits", "3")).isEqualTo(2);
+        assertThat(err.toString()).contains("bits must be 8 or 1, found 3");
+        assertThat(run("combine", adapter("mix-a") + "=much", "--to", scratch.resolve("c").toString(), "--base", LLAMA)).isEqualTo(2);
+        assertThat(run("convert", adapter("ia3-llama"), scratch.resolve("i").toString(), "--base", LLAMA)).isEqualTo(1);
+        assertThat(err.toString()).contains("more than a change of weights");
+        assertThat(run("convert", adapter("mix-a"), adapter("mix-b"), "--base", LLAMA)).isEqualTo(1);
+        assertThat(err.toString()).contains("exists already");
+        try (Stream<Path> left = Files.list(scratch)) {
+            assertThat(left).isEmpty();
+        }
+    }
+}
