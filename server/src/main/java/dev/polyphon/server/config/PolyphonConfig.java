@@ -1,11 +1,13 @@
 package dev.polyphon.server.config;
 
 import dev.polyphon.server.http.HttpSettings;
+import dev.polyphon.server.observe.AccessLog;
 import dev.polyphon.server.observe.ObserveSettings;
 import dev.polyphon.server.openai.AdapterSettings;
 import dev.polyphon.server.openai.RequestLimits;
 import java.time.Duration;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 
@@ -64,6 +66,7 @@ public record PolyphonConfig(
         Section server = root.section("server");
         Section adapters = root.section("adapters");
         Section log = root.section("log");
+        EngineConfig engine = engine(root.section("engine"));
         return new PolyphonConfig(
                 models.text("base", ""),
                 models.text("name", ""),
@@ -75,8 +78,8 @@ public record PolyphonConfig(
                 server.duration("drainLimit", Duration.ofSeconds(30), Duration.ZERO, HOUR),
                 limits(root.section("limits")),
                 new AdapterSettings(adapters.flag("loading", true), adapters.paths("roots")),
-                engine(root.section("engine")),
-                observe(root.section("metrics"), log),
+                engine,
+                observe(root.section("metrics"), log, engine),
                 log.oneOf("level", "info", List.of("trace", "debug", "info", "warn", "error", "off")));
     }
 
@@ -135,7 +138,14 @@ public record PolyphonConfig(
                 engine.bytes("adapterBytes", 1 << 30, 0, 1L << 50));
     }
 
-    private static ObserveSettings observe(Section metrics, Section log) {
-        return new ObserveSettings(metrics.integer("adapterLabels", 50, 0, 10_000), metrics.flag("jvm", true), log.flag("access", false));
+    private static ObserveSettings observe(Section metrics, Section log, EngineConfig engine) {
+        boolean access = log.flag("access", false);
+        String format = log.oneOf("accessFormat", "text", List.of("text", "json"));
+        return new ObserveSettings(
+                metrics.integer("adapterLabels", 50, 0, 10_000),
+                metrics.integer("tenantLabels", 50, 0, 10_000),
+                engine.maxSequences(),
+                metrics.flag("jvm", true),
+                access ? AccessLog.valueOf(format.toUpperCase(Locale.ROOT)) : AccessLog.OFF);
     }
 }

@@ -5,22 +5,17 @@ import dev.polyphon.server.http.Request;
 import io.prometheus.metrics.core.metrics.Counter;
 import io.prometheus.metrics.core.metrics.Gauge;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
-import java.util.Locale;
 import java.util.Map;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** Connections and answers; writes the access log when that is wanted. */
 final class HttpMetrics implements HttpObserver {
-    private static final Logger ACCESS = LoggerFactory.getLogger("access");
-
-    private final boolean accessLog;
+    private final AccessLog accessLog;
     private final Gauge open;
     private final Counter refused;
     private final Counter slow;
     private final Counter answers;
 
-    HttpMetrics(PrometheusRegistry registry, boolean accessLog) {
+    HttpMetrics(PrometheusRegistry registry, AccessLog accessLog) {
         this.accessLog = accessLog;
         open = Gauge.builder().name("polyphon_http_connections").help("Connections open.").register(registry);
         refused = Counter.builder()
@@ -32,6 +27,8 @@ final class HttpMetrics implements HttpObserver {
                 .help("Clients disconnected because they were too slow to send a request (sender) or to take an answer (reader).")
                 .labelNames("kind")
                 .register(registry);
+        slow.initLabelValues("reader");
+        slow.initLabelValues("sender");
         answers = Counter.builder()
                 .name("polyphon_http_answers_total")
                 .help("Answers by route and status; status 0 when the client left before there was one.")
@@ -67,9 +64,6 @@ final class HttpMetrics implements HttpObserver {
     @Override
     public void answered(Request request, String route, Map<String, Object> notes, int status, long bytes, long nanos, boolean whole) {
         answers.labelValues(route, Integer.toString(status)).inc();
-        if (accessLog) {
-            ACCESS.info("{} \"{}\" {} {} B {} ms{}", request.remote(), request.line(), status, bytes, String.format(Locale.ROOT, "%.1f", nanos / 1e6),
-                    whole ? "" : " cut");
-        }
+        accessLog.answered(request, route, notes, status, bytes, nanos, whole);
     }
 }

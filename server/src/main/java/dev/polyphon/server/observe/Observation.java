@@ -7,6 +7,7 @@ import dev.polyphon.server.http.Response;
 import dev.polyphon.server.http.Router;
 import dev.polyphon.server.openai.ApiObserver;
 import io.prometheus.metrics.config.EscapingScheme;
+import io.prometheus.metrics.core.metrics.Info;
 import io.prometheus.metrics.expositionformats.ExpositionFormats;
 import io.prometheus.metrics.instrumentation.jvm.JvmMetrics;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
@@ -25,13 +26,18 @@ public final class Observation {
     private final PrometheusRegistry registry = new PrometheusRegistry();
     private final ExpositionFormats formats = ExpositionFormats.init();
     private final HttpMetrics http;
-    private final RequestMetrics requests;
+    private final ApiObserver requests;
 
     public Observation(ObserveSettings settings, Runtime runtime) {
-        var adapters = new AdapterLabels(settings.adapterLabels());
+        var adapters = new TopLabels(settings.adapterLabels());
+        var tenants = new TopLabels(settings.tenantLabels());
+        var demand = new Demand();
         http = new HttpMetrics(registry, settings.accessLog());
-        requests = new RequestMetrics(registry, adapters);
-        runtime.observe(new RuntimeMetrics(registry, runtime));
+        requests = new Observers(List.of(demand, new RequestMetrics(registry, adapters, tenants, demand), new GenAiMetrics(registry)));
+        runtime.observe(new RuntimeMetrics(registry, runtime, tenants));
+        new InferenceGatewayMetrics(registry, runtime, demand, settings.batchAdapters());
+        Info.builder().name("polyphon_build_info").help("The program's version.").labelNames("version").register(registry)
+                .addLabelValues(Version.TEXT);
         if (settings.jvm()) {
             JvmMetrics.builder().register(registry);
         }

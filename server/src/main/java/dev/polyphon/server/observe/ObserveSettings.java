@@ -4,7 +4,9 @@ package dev.polyphon.server.observe;
  * What is measured and logged.
  *
  * @param adapterLabels how many adapters have metrics of their own; the rest share the label {@code other}
+ * @param tenantLabels the same for tenants
+ * @param batchAdapters most adapters that one batch can have
  * @param jvm whether memory, collections and threads of the JVM are measured too
- * @param accessLog whether every answer is logged
+ * @param accessLog how answers are logged
  */
-public record ObserveSettings(int adapterLabels, boolean jvm, boolean accessLog) {}
+public record ObserveSettings(int adapterLabels, int tenantLabels, int batchAdapters, boolean jvm, AccessLog accessLog) {}

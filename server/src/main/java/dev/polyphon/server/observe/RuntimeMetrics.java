@@ -20,13 +20,15 @@ final class RuntimeMetrics implements RuntimeObserver {
     private final Histogram distinctAdapters;
     private final CounterDataPoint decodeRows;
     private final CounterDataPoint prefillRows;
+    private final TopLabels tenants;
     private final Histogram queue;
     private final Counter preemptions;
     private final Counter expirations;
     private final Histogram loadTime;
     private final Counter loads;
 
-    RuntimeMetrics(PrometheusRegistry registry, Runtime runtime) {
+    RuntimeMetrics(PrometheusRegistry registry, Runtime runtime, TopLabels tenants) {
+        this.tenants = tenants;
         step = seconds(registry, "polyphon_step_duration_seconds", "Time of a step: one forward pass of the whole batch.");
         sequences = counts(registry, "polyphon_step_sequences", "Sequences in a step.");
         distinctAdapters = counts(registry, "polyphon_step_adapters", "Distinct adapters in a step, the bare base not counted.");
@@ -37,21 +39,23 @@ final class RuntimeMetrics implements RuntimeObserver {
                 .register(registry);
         decodeRows = rows.labelValues("decode");
         prefillRows = rows.labelValues("prefill");
-        queue = seconds(registry, "polyphon_queue_duration_seconds", "Time a request waited for its place in the batch.");
-        preemptions = Counter.builder()
-                .name("polyphon_preemptions_total")
-                .help("Sequences put back into the queue for want of KV blocks.")
-                .register(registry);
-        expirations = Counter.builder()
-                .name("polyphon_queue_timeouts_total")
-                .help("Requests that waited in the queue for as long as they may, and failed.")
-                .register(registry);
+        queue = tenants.bind(Histogram.builder()
+                .name("polyphon_queue_duration_seconds")
+                .help("Time a request waited for its place in the batch.")
+                .unit(Unit.SECONDS)
+                .classicUpperBounds(Buckets.SECONDS)
+                .labelNames("tenant")
+                .register(registry), 0);
+        preemptions = ofTenant(registry, "polyphon_preemptions_total", "Sequences put back into the queue for want of KV blocks.");
+        expirations = ofTenant(registry, "polyphon_queue_timeouts_total", "Requests that waited in the queue for as long as they may, and failed.");
         loadTime = seconds(registry, "polyphon_adapter_load_duration_seconds", "Time to load an adapter.");
         loads = Counter.builder()
                 .name("polyphon_adapter_loads_total")
                 .help("Adapter loads by outcome: ok or failed.")
                 .labelNames("outcome")
                 .register(registry);
+        loads.initLabelValues("ok");
+        loads.initLabelValues("failed");
         gauge(registry, runtime, "polyphon_sequences_running", "Sequences in the batch.", RuntimeStats::running);
         gauge(registry, runtime, "polyphon_sequences_waiting", "Sequences in the queue.", RuntimeStats::waiting);
         gauge(registry, runtime, "polyphon_kv_blocks", "Blocks of the KV cache.", RuntimeStats::kvBlocks);
@@ -69,6 +73,10 @@ final class RuntimeMetrics implements RuntimeObserver {
                 .help("Adapters that requests may name.")
                 .callback(gauge -> gauge.call(runtime.adapters().list().size()))
                 .register(registry);
+    }
+
+    private Counter ofTenant(PrometheusRegistry registry, String name, String help) {
+        return tenants.bind(Counter.builder().name(name).help(help).labelNames("tenant").register(registry), 0);
     }
 
     private static void gauge(PrometheusRegistry registry, Runtime runtime, String name, String help, ToDoubleFunction<RuntimeStats> value) {
@@ -116,16 +124,16 @@ final class RuntimeMetrics implements RuntimeObserver {
 
     @Override
     public void admitted(String tenant, Duration queued) {
-        queue.observe(in(queued));
+        queue.labelValues(tenants.of(tenant)).observe(in(queued));
     }
 
     @Override
     public void preempted(String tenant) {
-        preemptions.inc();
+        preemptions.labelValues(tenants.of(tenant)).inc();
     }
 
     @Override
     public void expired(String tenant) {
-        expirations.inc();
+        expirations.labelValues(tenants.of(tenant)).inc();
     }
 }

@@ -37,8 +37,12 @@ final class Call {
     private boolean cancelled;
 
     private volatile Generate request;
+    private volatile ApiObserver.Subject subject = ApiObserver.Subject.UNKNOWN;
 
     // On the event loop only.
+    private long accepted;
+    private long started;
+    private long first;
     private Reply reply;
     private boolean over;
     private int unfinished;
@@ -56,8 +60,10 @@ final class Call {
 
     /** Starts the generations; on any thread, once. */
     void start(Generate generate) {
-        request = generate;
         var target = generate.target();
+        subject = Subjects.of(generate, runtime.adapters(), TENANT);
+        request = generate;
+        offer(new Event.Accepted(System.nanoTime()), true);
         int candidates = generate.candidates();
         for (int i = 0; i < generate.prompts().size(); i++) {
             String id = generate.format().id() + (generate.prompts().size() > 1 ? "-" + i : "");
@@ -159,14 +165,27 @@ final class Call {
         return true;
     }
 
-    private void handle(Event event) {
-        switch (event) {
-            case Event.Started started -> promptTokens += started.promptTokens();
-            case Event.First first -> observer.firstToken(model(), adapter(), first.time() - exchange.request().received());
+    private void handle(Event next) {
+        switch (next) {
+            case Event.Accepted event -> {
+                accepted = event.time();
+                observer.accepted(subject);
+            }
+            case Event.Started event -> {
+                promptTokens += event.promptTokens();
+                if (started == 0) {
+                    started = event.time();
+                    observer.started(subject);
+                }
+            }
+            case Event.First event -> {
+                first = event.time();
+                observer.firstToken(subject, first - exchange.request().received());
+            }
             case Event.Token token -> reply.token(token.choice(), token.event());
             case Event.Finished finished -> {
                 generatedTokens += finished.tokens();
-                observer.choice(model(), adapter(), finished.tokens(), finished.nanos());
+                observer.choice(subject, finished.tokens(), finished.nanos());
                 reply.finished(finished.choice(), finished.text(), finished.reason());
                 if (--unfinished == 0) {
                     over(ApiObserver.Outcome.OK);
@@ -197,7 +216,24 @@ final class Call {
     private void over(ApiObserver.Outcome outcome) {
         over = true;
         events.clear();
-        observer.ended(model(), adapter(), outcome, System.nanoTime() - exchange.request().received(), new Usage(promptTokens, generatedTokens));
+        var times = new ApiObserver.Times(exchange.request().received(), accepted, started, first, System.nanoTime());
+        var usage = new Usage(promptTokens, generatedTokens);
+        String id = request == null ? "" : request.format().id();
+        note(id, usage);
+        observer.ended(new ApiObserver.Ended(exchange.request(), id, subject, outcome, times, usage));
+    }
+
+    /** What the access log tells of this request beside its status and times. */
+    private void note(String id, Usage usage) {
+        if (request == null) {
+            return;
+        }
+        exchange.note("id", id);
+        exchange.note("model", subject.model());
+        exchange.note("adapter", subject.adapter());
+        exchange.note("tenant", subject.tenant());
+        exchange.note("promptTokens", usage.prompt());
+        exchange.note("completionTokens", usage.completion());
     }
 
     private static ApiObserver.Outcome outcome(ApiError error) {
@@ -205,13 +241,5 @@ final class Call {
             case 429, 503 -> ApiObserver.Outcome.OVERLOADED;
             default -> error.status() < 500 ? ApiObserver.Outcome.REJECTED : ApiObserver.Outcome.FAILED;
         };
-    }
-
-    private String model() {
-        return request == null ? "" : request.target().base().name();
-    }
-
-    private String adapter() {
-        return request == null || request.target().adapter() == null ? "" : request.target().adapter();
     }
 }

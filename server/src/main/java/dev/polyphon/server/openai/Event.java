@@ -6,7 +6,11 @@ import dev.polyphon.runtime.TokenEvent;
 
 /** What a runtime says about one of a call's generations, on its way to the event loop. Choices are counted over all generations. */
 sealed interface Event {
-    record Started(int promptTokens) implements Event {}
+    /** The call was handed to the runtime, at that {@link System#nanoTime()}. */
+    record Accepted(long time) implements Event {}
+
+    /** A prompt entered the batch, at that {@link System#nanoTime()}. */
+    record Started(int promptTokens, long time) implements Event {}
 
     /** The call's first token came, at that {@link System#nanoTime()}. */
     record First(long time) implements Event {}

@@ -1,7 +1,9 @@
 package dev.polyphon.server.observe;
 
+import static dev.polyphon.server.Eventually.eventually;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.server.FakeRuntime;
@@ -9,6 +11,7 @@ import dev.polyphon.server.TestServer;
 import java.io.IOException;
 import java.net.http.HttpResponse;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -57,9 +60,13 @@ class MetricsTest {
         assertThat(value("polyphon_requests_total{adapter=\"german\",model=\"org/base-135m\",outcome=\"overloaded\"}")).isEqualTo(1);
         assertThat(value("polyphon_prompt_tokens_total" + ofFrench)).isEqualTo(6);
         assertThat(value("polyphon_generated_tokens_total" + ofFrench)).isEqualTo(12);
-        assertThat(value("polyphon_time_to_first_token_seconds_count" + ofFrench)).isEqualTo(2);
-        assertThat(value("polyphon_time_per_output_token_seconds_count" + ofFrench)).as("one a choice").isEqualTo(4);
-        assertThat(value("polyphon_request_duration_seconds_count" + ofFrench)).isEqualTo(2);
+        String ofClass = "{adapter_class=\"lora\",model=\"org/base-135m\",tenant=\"default\"}";
+        assertThat(value("polyphon_time_to_first_token_seconds_count" + ofClass)).isEqualTo(2);
+        assertThat(value("polyphon_time_per_output_token_seconds_count" + ofClass)).as("one a choice").isEqualTo(4);
+        assertThat(value("polyphon_request_duration_seconds_count" + ofClass)).as("with the two that failed").isEqualTo(4);
+        assertThat(value("polyphon_time_to_first_token_seconds_count" + ofClass.replace("lora", "none"))).isEqualTo(1);
+        assertThat(value("polyphon_tenant_requests_total{outcome=\"ok\",tenant=\"default\"}")).isEqualTo(3);
+        assertThat(value("polyphon_tenant_generated_tokens_total{tenant=\"default\"}")).isEqualTo(18);
         assertThat(value("polyphon_http_answers_total{route=\"/v1/completions\",status=\"200\"}")).isEqualTo(3);
         assertThat(value("polyphon_http_answers_total{route=\"/v1/completions\",status=\"404\"}")).isEqualTo(1);
         assertThat(value("polyphon_http_connections")).isGreaterThanOrEqualTo(1);
@@ -81,6 +88,43 @@ class MetricsTest {
     }
 
     @Test
+    void followsRequestsUnderWay() throws InterruptedException {
+        server.runtime.manual = true;
+        String body = "{\"model\":\"french\",\"prompt\":\"a\"}";
+        var answers = new ArrayList<Thread>();
+        for (int i = 0; i < 2; i++) {
+            answers.add(Thread.startVirtualThread(() -> server.post("/v1/completions", body)));
+        }
+        var first = server.runtime.held.take();
+        var second = server.runtime.held.take();
+        eventually("two wait", () -> value("polyphon_tenant_requests_waiting{tenant=\"default\"}") == 2);
+        first.sink().started(1, 0);
+        eventually("one runs", () -> value("polyphon_tenant_requests_running{tenant=\"default\"}") == 1);
+        assertThat(value("polyphon_tenant_requests_waiting{tenant=\"default\"}")).isEqualTo(1);
+        assertThat(server.get("/metrics").body()).contains(
+                "vllm:lora_requests_info{max_lora=\"64\",running_lora_adapters=\"french\",waiting_lora_adapters=\"french\"}");
+        first.sink().finished(0, "", FinishReason.STOP, 0);
+        second.sink().failed(RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "broken"));
+        for (Thread answer : answers) {
+            answer.join();
+        }
+        assertThat(value("polyphon_tenant_requests_running{tenant=\"default\"}")).as("nothing is under way").isNaN();
+        assertThat(server.get("/metrics").body()).contains("running_lora_adapters=\"\",waiting_lora_adapters=\"\"}");
+    }
+
+    @Test
+    void speaksTheNamesOfOthers() {
+        complete("french");
+        server.post("/v1/chat/completions", "{\"model\":\"french\",\"messages\":[{\"role\":\"user\",\"content\":\"a b c\"}]}");
+        assertThat(value("vllm:num_requests_waiting{model_name=\"org/base-135m\"}")).isEqualTo(3);
+        assertThat(value("vllm:kv_cache_usage_perc{model_name=\"org/base-135m\"}")).isEqualTo(0.42);
+        String labels = "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"polyphon\",gen_ai_request_model=\"org/base-135m\"";
+        assertThat(value("gen_ai_server_request_duration_seconds_count{error_type=\"\"," + labels + "}")).isEqualTo(1);
+        assertThat(value("gen_ai_server_time_to_first_token_seconds_count{" + labels + "}")).isEqualTo(1);
+        assertThat(value("gen_ai_client_token_usage_sum{" + labels + ",gen_ai_token_type=\"output\"}")).isEqualTo(3);
+    }
+
+    @Test
     void showsTheRuntime() {
         server.runtime.tell(o -> o.step(new RuntimeObserver.Step(Duration.ofMillis(7), 16, 5, 12, 40)));
         server.runtime.tell(o -> o.admitted("t", Duration.ofMillis(300)));
@@ -93,8 +137,8 @@ class MetricsTest {
         assertThat(value("polyphon_step_adapters_sum")).isEqualTo(5);
         assertThat(value("polyphon_step_rows_total{kind=\"decode\"}")).isEqualTo(12);
         assertThat(value("polyphon_step_rows_total{kind=\"prefill\"}")).isEqualTo(40);
-        assertThat(value("polyphon_queue_duration_seconds_count")).isEqualTo(1);
-        assertThat(value("polyphon_preemptions_total")).isEqualTo(1);
+        assertThat(value("polyphon_queue_duration_seconds_count{tenant=\"t\"}")).isEqualTo(1);
+        assertThat(value("polyphon_preemptions_total{tenant=\"t\"}")).isEqualTo(1);
         assertThat(value("polyphon_adapter_loads_total{outcome=\"ok\"}")).isEqualTo(1);
         assertThat(value("polyphon_adapter_loads_total{outcome=\"failed\"}")).isEqualTo(1);
         assertThat(value("polyphon_adapter_load_duration_seconds_count")).isEqualTo(2);
