@@ -19,6 +19,7 @@ class ArchitectureTest {
             .layer("sample").definedBy("dev.polyphon.engine.sample..")
             .layer("pool").definedBy("dev.polyphon.engine.pool..")
             .layer("adapter").definedBy("dev.polyphon.engine.adapter..")
+            .layer("merge").definedBy("dev.polyphon.engine.merge..")
             .layer("model").definedBy("dev.polyphon.engine.model..")
             .layer("cuda").definedBy("dev.polyphon.engine.backend.cuda..")
             .layer("cpu").definedBy("dev.polyphon.engine.backend.cpu..")
@@ -31,9 +32,10 @@ class ArchitectureTest {
             .whereLayer("sample").mayOnlyBeAccessedByLayers("engine", "schedule")
             .whereLayer("pool").mayOnlyBeAccessedByLayers("engine", "schedule")
             .whereLayer("adapter").mayOnlyBeAccessedByLayers("pool", "engine", "verify")
-            .whereLayer("model").mayOnlyBeAccessedByLayers("adapter", "pool", "schedule", "engine", "verify")
+            .whereLayer("merge").mayOnlyBeAccessedByLayers("adapter", "pool", "schedule", "engine", "verify")
+            .whereLayer("model").mayOnlyBeAccessedByLayers("merge", "adapter", "pool", "schedule", "engine", "verify")
             .whereLayer("cuda").mayOnlyBeAccessedByLayers("engine")
             .whereLayer("cpu").mayOnlyBeAccessedByLayers("engine")
             .whereLayer("text").mayOnlyBeAccessedByLayers("schedule", "engine")
-            .whereLayer("weights").mayOnlyBeAccessedByLayers("backend", "cpu", "cuda", "model", "adapter", "text", "engine", "verify");
+            .whereLayer("weights").mayOnlyBeAccessedByLayers("backend", "cpu", "cuda", "model", "merge", "adapter", "text", "engine", "verify");
 }

@@ -11,7 +11,7 @@ import java.util.List;
  * for bit: not on how many rows there are, where the row stands, or how work is split over threads. Batch independence of the whole engine rests
  * on this.
  *
- * <p><b>Threads.</b> Weights may be made on any thread, also while a step runs. All other operations are called by the step loop's thread, one
+ * <p><b>Threads.</b> Weights may be made and read back on any thread, also while a step runs; so may tensors that no step writes. All other operations are called by the step loop's thread, one
  * after the other; each has finished, or is ordered before the next, when it returns.
  *
  * <p><b>Steps.</b> A device may collect the operations between {@link #begin} and {@link #end} and run them together, when results are read at the
@@ -72,6 +72,16 @@ public interface Kernels extends AutoCloseable {
 
     /** Copies {@code rows * tensor.columns()} values out of a tensor, from its row {@code firstRow} on. */
     void read(Tensor tensor, int firstRow, int rows, float[] values);
+
+    /**
+     * Copies {@code rows * weight.in()} values out of a weight, from its row {@code firstRow} on, as the f32 values that the kernels compute with: for
+     * folding adapters into weights, not for steps.
+     *
+     * @throws UnsupportedOperationException when these kernels cannot
+     */
+    default void read(Weight weight, int firstRow, int rows, float[] values) {
+        throw new UnsupportedOperationException(describe() + " cannot read weights back");
+    }
 
     /** Keys and values of so many blocks of {@code blockSize} positions, for every layer. */
     KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize);

@@ -4,6 +4,7 @@ import dev.polyphon.engine.backend.Tensor;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -52,10 +53,10 @@ public final class AdapterWeights {
     private static final int[] ALWAYS = {};
 
     private final String name;
+    private final int layers;
     private final Map<Module, List<Form>[]> forms = new EnumMap<>(Module.class);
     private final Prefix prefix;
     private final int[] invocation;
-    private final int layers;
     private AdapterWeights onFirst;
     private AdapterWeights onLast;
     private int first;
@@ -75,6 +76,7 @@ public final class AdapterWeights {
      */
     public AdapterWeights(String name, int layers, Map<Site, List<Form>> forms, Prefix prefix, int[] invocation) {
         this.name = name;
+        this.layers = layers;
         this.prefix = prefix;
         this.invocation = invocation.clone();
         forms.forEach((site, list) -> {
@@ -83,7 +85,6 @@ public final class AdapterWeights {
             inOrder.sort(Comparator.comparing(Form::stage));
             ofModule[slot(site.layer(), site.expert(), layers)] = List.copyOf(inOrder);
         });
-        this.layers = layers;
     }
 
     /**
@@ -111,8 +112,19 @@ public final class AdapterWeights {
         return module.perLayer() ? slot(layers - 1, last, layers) + 1 : 1;
     }
 
+    /** The same adapter with other forms at some sites. */
+    public AdapterWeights replacing(Map<Site, List<Form>> others) {
+        if (others.isEmpty()) {
+            return this;
+        }
+        Map<Site, List<Form>> all = new HashMap<>();
+        sites().forEach(site -> all.put(site, at(site)));
+        all.putAll(others);
+        return new AdapterWeights(name, layers, all, prefix, invocation);
+    }
+
     private static Map<Site, List<Form>> single(Map<Site, Form> forms) {
-        Map<Site, List<Form>> lists = new java.util.HashMap<>();
+        Map<Site, List<Form>> lists = new HashMap<>();
         forms.forEach((site, form) -> lists.put(site, List.of(form)));
         return lists;
     }
@@ -133,11 +145,43 @@ public final class AdapterWeights {
         return at(layer, module, -1);
     }
 
+    /** The same for any site. */
+    public List<Form> at(Site site) {
+        return at(site.layer(), site.module(), site.expert());
+    }
+
     /** The same for a module of an expert. */
     List<Form> at(int layer, Module module, int expert) {
         List<Form>[] ofModule = forms.get(module);
         int slot = slot(layer, expert, layers);
         return ofModule == null || slot >= ofModule.length ? List.of() : ofModule[slot];
+    }
+
+    /** The sites with forms, layer by layer; none for an adapter that acts on a prompt's ends alone. */
+    public List<Site> sites() {
+        List<Site> sites = new ArrayList<>();
+        forms.forEach((module, ofModule) -> {
+            for (int i = 0; i < ofModule.length; i++) {
+                if (!ofModule[i].isEmpty()) {
+                    sites.add(site(module, i, ofModule.length));
+                }
+            }
+        });
+        sites.sort(Comparator.comparingInt(Site::layer));
+        return sites;
+    }
+
+    /** Slots beyond the layers' own are experts'; of a module with experts, so is the first. */
+    private Site site(Module module, int slot, int slots) {
+        if (!module.perLayer()) {
+            return Site.of(module);
+        }
+        return new Site(slot % layers, module, slots > layers ? slot / layers : -1);
+    }
+
+    /** Whether it acts at some positions of a sequence only. */
+    public boolean partial() {
+        return invocation.length > 0 || onFirst != null;
     }
 
     /** Whether it has a form at this module in any layer. */

@@ -49,4 +49,9 @@ public enum Module {
             default -> false;
         };
     }
+
+    /** Whether rows are multiplied with its matrix. */
+    public boolean linear() {
+        return !norm() && this != EMBED && this != POSITIONS;
+    }
 }

@@ -141,6 +141,30 @@ public abstract class KernelsContract {
         return all;
     }
 
+    /** Both kinds of weights are read back as what they multiply with. */
+    @ParameterizedTest
+    @EnumSource(value = DType.class, names = {"F64", "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q5_K", "Q6_K"})
+    void weightsAreReadBack(DType type) {
+        compare(1e-6f, (kernels, random) -> {
+            try (Arena arena = Arena.ofShared()) {
+                int in = width(type, random, 1500);
+                int out = upTo(random, 90);
+                int first = random.nextInt(out);
+                int rows = random.nextInt(out - first + 1);
+                TensorView view = RandomData.matrix(arena, type, out, in, random);
+                int[] order = random.nextInt(3) == 0 ? permutation(out, random) : null;
+                float[] values = new float[rows * in];
+                float[] looked = new float[rows * in];
+                try (Weight w = kernels.weight(view, order); Weight table = kernels.rows(view, order)) {
+                    kernels.read(w, first, rows, values);
+                    kernels.read(table, first, rows, looked);
+                }
+                assertNear(values, looked, 1e-6f, type + " by panels and by rows");
+                return values;
+            }
+        }, 10);
+    }
+
     /** Every row of a batch of 37, and of its parts, has the bits it has when computed alone on one thread. */
     @ParameterizedTest
     @EnumSource(value = DType.class, names = {"F64", "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q5_K", "Q6_K"})

@@ -84,6 +84,16 @@ public final class CpuKernels implements Kernels {
     }
 
     @Override
+    public void read(Weight weight, int firstRow, int rows, float[] values) {
+        java.util.Objects.checkFromIndexSize(firstRow, rows, weight.out());
+        switch (weight) {
+            case Panels panels -> panels.read(firstRow, rows, values);
+            case CpuRows table -> table.open().read(firstRow, rows, values);
+            default -> throw new IllegalArgumentException("not a weight of these kernels: " + weight);
+        }
+    }
+
+    @Override
     public KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize) {
         return new CpuKvCache(layers, kvHeads, headDim, blocks, blockSize);
     }

@@ -61,6 +61,16 @@ final class CpuRows implements Weight {
         RowDecoder.decode(type, row(row), in, to);
     }
 
+    /** Decodes rows, {@code in()} values each. */
+    void read(int firstRow, int rows, float[] to) {
+        try (NativeMemory decoded = new NativeMemory(4L * Lanes.roundUp(in))) {
+            for (int r = 0; r < rows; r++) {
+                decode(firstRow + r, decoded.address());
+                Lanes.read(decoded.address(), to, r * in, in);
+            }
+        }
+    }
+
     @Override
     public void close() {
         closed = true;

@@ -83,6 +83,27 @@ abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanel
     /** {@code sums[at + j] += Σ x[k] · w[k][j]} over those columns, for one row whose element {@code from} is at {@code x}. */
     abstract void multiply(long panel, int from, int count, long x, float[] sums, int at, Scratch scratch);
 
+    /** Decodes rows of the matrix, {@code in()} values each, by scratch of its own: on any thread. */
+    void read(int firstRow, int rows, float[] to) {
+        try (Scratch scratch = new Scratch()) {
+            long decoded = scratch.bytes(4L * WIDTH * MOST_COLUMNS);
+            for (int panel = firstRow / WIDTH; panel * WIDTH < firstRow + rows; panel++) {
+                int first = Math.max(firstRow, panel * WIDTH);
+                int end = Math.min(firstRow + rows, (panel + 1) * WIDTH);
+                for (int k = 0; k < in; k += MOST_COLUMNS) {
+                    int columns = Math.min(MOST_COLUMNS, in - k);
+                    decode(at(panel), k, columns, decoded, scratch);
+                    for (int row = first; row < end; row++) {
+                        int target = (row - firstRow) * in + k;
+                        for (int c = 0; c < columns; c++) {
+                            to[target + c] = Lanes.get(decoded + 4L * (c * WIDTH + row % WIDTH));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     @Override
     public void close() {
         memory.close();

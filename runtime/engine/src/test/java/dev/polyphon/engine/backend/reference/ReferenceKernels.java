@@ -105,6 +105,12 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
+    public void read(Weight weight, int firstRow, int rows, float[] values) {
+        ArrayWeight w = (ArrayWeight) weight;
+        System.arraycopy(w.data(), firstRow * w.in(), values, 0, rows * w.in());
+    }
+
+    @Override
     public KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize) {
         int n = Math.multiplyExact(blocks * blockSize, kvHeads * headDim);
         return new ArrayKvCache(kvHeads, headDim, blocks, blockSize, new float[layers][n], new float[layers][n]);

@@ -1,0 +1,15 @@
+package dev.polyphon.engine.merge;
+
+/** Keeps work beside the step loop from holding it up: called between slices of well below a millisecond, it may wait. */
+@FunctionalInterface
+public interface Pace {
+    /** Goes on at once, always. */
+    Pace NONE = () -> {
+        if (Thread.interrupted()) {
+            throw new InterruptedException();
+        }
+    };
+
+    /** @throws InterruptedException when the work is to be given up */
+    void rest() throws InterruptedException;
+}
