@@ -49,7 +49,7 @@ import org.junit.jupiter.api.Test;
 class FoldTest {
     private static final Path ROOT = Path.of("src/test/resources/golden");
     /** Nonlinear, before the prompt, or active from some token on: the kinds of adapters that other weights cannot stand for. */
-    private static final Set<String> NO_WEIGHTS = Set.of("alora", "hub-compacter", "hub-compacter-own-rule", "hub-houlsby",
+    private static final Set<String> NO_WEIGHTS = Set.of("alora", "hub-channel", "hub-compacter", "hub-compacter-own-rule", "hub-houlsby",
             "hub-loreft", "hub-loreft-tied", "hub-mam", "hub-parallel", "hub-pfeiffer", "hub-pfeiffer-scaled", "hub-prefix", "hub-prefix-flat", "p-tuning", "prefix-projection", "prefix-tuning", "prompt-tuning", "ref-hyper-adapters",
             "ref-hyperformer", "ref-llm-adapters-parallel", "ref-llm-adapters-parallel-learned-scaling", "ref-llm-adapters-series", "ref-one-bit");
 
