@@ -23,6 +23,9 @@ import numpy
 import openai
 from safetensors.numpy import save_file
 
+import e2e_prometheus
+from e2e_common import equal, expect
+
 BUNDLED = pathlib.Path("configs/adapters")
 EXPECTED = pathlib.Path("clients/train/expected.json")
 READY_SECONDS = float(os.environ.get("E2E_READY_SECONDS", "300"))  # a first start builds and downloads
@@ -37,15 +40,6 @@ CHECKS = []
 def check(function):
     CHECKS.append(function)
     return function
-
-
-def expect(condition, message):
-    if not condition:
-        raise AssertionError(message)
-
-
-def equal(found, wanted, what):
-    expect(found == wanted, f"{what}: expected {wanted!r}, found {found!r}")
 
 
 class Server:
@@ -65,6 +59,10 @@ class Server:
         self.client = openai.OpenAI(base_url=self.url + "/v1", api_key="none", max_retries=0, timeout=120)
         self.base = None
         self.adapters = []
+        binaries = pathlib.Path(os.environ["PROMETHEUS"])
+        target = f"127.0.0.1:{self.port}"
+        self.prometheus = e2e_prometheus.Prometheus(binaries, scratch / "prometheus", target)
+        self.native_prometheus = e2e_prometheus.Prometheus(binaries, scratch / "native", target, "--enable-feature=native-histograms")
 
     def await_ready(self):
         end = time.monotonic() + READY_SECONDS
@@ -91,6 +89,8 @@ class Server:
 
     def close(self):
         self.client.close()
+        self.prometheus.close()
+        self.native_prometheus.close()
         if not self.is_gone():
             self.signal(signal.SIGKILL)
         self.process.wait()
@@ -434,6 +434,15 @@ def metrics_tell_what_happened(server):
     expect(server.metric("polyphon_requests_total", adapter=server.adapters[0], outcome="ok") > 0, "no requests of the first adapter counted")
     expect(server.metric("polyphon_generated_tokens_total") >= 8000, "too few tokens counted")
     equal(server.metric("polyphon_requests_total", outcome="failed"), 0, "failed requests")
+
+
+@check
+def prometheus_files_hold(server):
+    e2e_prometheus.files_pass_promtool(server.prometheus.promtool, server.metrics())
+    e2e_prometheus.dashboards_are_whole()
+    e2e_prometheus.dashboards_show_something(server.prometheus)
+    e2e_prometheus.alerts_are_evaluated(server.prometheus)
+    e2e_prometheus.native_histograms_arrive(server.native_prometheus)
 
 
 @check

@@ -65,6 +65,7 @@ final class RequestMetrics implements ApiObserver {
                 .labelNames("tenant")
                 .callback(gauge -> {
                     var sums = new TreeMap<String, Integer>();
+                    tenants.shown().forEach(tenant -> sums.put(tenant, 0));
                     demand.tenants().forEach((tenant, load) -> sums.merge(tenants.of(tenant), value.applyAsInt(load), Integer::sum));
                     sums.forEach((tenant, sum) -> gauge.call(sum, tenant));
                 })

@@ -62,6 +62,11 @@ final class TopLabels {
         return full ? OTHER : take(name);
     }
 
+    /** The names that stand for themselves now. */
+    Set<String> shown() {
+        return Set.copyOf(shown);
+    }
+
     private synchronized String take(String name) {
         if (shown.size() < most) {
             shown.add(name);
