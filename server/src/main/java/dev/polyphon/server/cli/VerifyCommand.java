@@ -34,6 +34,9 @@ public final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--reloaded", description = "Also unload the adapters, load them again and run all cases in one batch.")
     private boolean reloaded;
 
+    @Option(names = "--merged", description = "Also write each adapter that can be folded into its base as a model of its own, and run that.")
+    private boolean merged;
+
     @Option(names = "--json", description = "Print one JSON object per case instead of a table.")
     private boolean json;
 
@@ -51,6 +54,9 @@ public final class VerifyCommand implements Callable<Integer> {
         }
         if (reloaded) {
             modes.add(Mode.RELOADED);
+        }
+        if (merged) {
+            modes.add(Mode.MERGED);
         }
         if (!json) {
             System.out.printf("%-44s %-8s %12s %12s%n", "case", "mode", "error", "allowed");

@@ -6,7 +6,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 
 /** Writes f32 values in the types that merged weights may be kept in. */
-final class Encoding {
+public final class Encoding {
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final float MOST_HALF = 65504;
@@ -14,12 +14,12 @@ final class Encoding {
     private Encoding() {}
 
     /** The type itself, or F16 where rows of such a width are not whole blocks of it. */
-    static DType fitting(DType type, int width) {
+    public static DType fitting(DType type, int width) {
         return width % type.blockSize() == 0 ? type : DType.F16;
     }
 
     /** Writes the first {@code count} values, whole blocks, from a byte on. */
-    static void write(DType type, float[] values, int count, MemorySegment to, long at) {
+    public static void write(DType type, float[] values, int count, MemorySegment to, long at) {
         switch (type) {
             case F32 -> MemorySegment.copy(values, 0, to, FLOAT, at, count);
             case F16 -> {

@@ -6,7 +6,6 @@ import dev.polyphon.engine.model.Module;
 import dev.polyphon.engine.model.Site;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorView;
-import java.util.Optional;
 
 /** A linear layer, or the embedding's table, as the base's checkpoint has it, dequantised. Readable as long as the checkpoint is open, on any thread. */
 public final class StoredLinear implements LinearMap {
@@ -34,9 +33,8 @@ public final class StoredLinear implements LinearMap {
      * @throws IllegalArgumentException when the base has nothing there
      */
     public static StoredLinear of(Checkpoint base, Site site) {
-        return new StoredLinear(base.stored(site)
-                .or(() -> site.module() == Module.HEAD ? base.stored(Site.of(Module.EMBED)) : Optional.empty())
-                .orElseThrow(() -> new IllegalArgumentException("this base has no weight at " + site)));
+        Site place = site.module() == Module.HEAD && base.spec().tied() ? Site.of(Module.EMBED) : site;
+        return new StoredLinear(base.stored(place).orElseThrow(() -> new IllegalArgumentException("this base has no weight at " + site)));
     }
 
     private float[] inOrder(float[] values) {

@@ -119,6 +119,12 @@ public record ArchitectureSpec(
                 gated, embeddingScale, tied, experts);
     }
 
+    public ArchitectureSpec withNormOffset(float other) {
+        return new ArchitectureSpec(family, hidden, intermediate, vocabulary, context, heads, kvHeads, headDim, attentionScale,
+                attentionSoftCap, logitSoftCap, layers, rotaries, alibi, positionOffset, norm, normEpsilon, other, block, activation,
+                gated, embeddingScale, tied, experts);
+    }
+
     public ArchitectureSpec withExperts(Experts others) {
         return new ArchitectureSpec(family, hidden, intermediate, vocabulary, context, heads, kvHeads, headDim, attentionScale,
                 attentionSoftCap, logitSoftCap, layers, rotaries, alibi, positionOffset, norm, normEpsilon, normOffset, block, activation,

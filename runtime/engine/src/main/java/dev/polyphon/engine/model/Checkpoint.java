@@ -1,5 +1,6 @@
 package dev.polyphon.engine.model;
 
+import dev.polyphon.engine.weights.TensorFile;
 import dev.polyphon.engine.weights.TensorView;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -16,6 +17,9 @@ public interface Checkpoint extends AutoCloseable {
 
     /** The family's module paths, by which adapters name modules. */
     Layout layout();
+
+    /** All its tensors as the file has them. */
+    TensorFile file();
 
     /** What is stored for a site, or empty. */
     Optional<Stored> stored(Site site);

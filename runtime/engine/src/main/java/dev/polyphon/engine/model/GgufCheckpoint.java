@@ -1,7 +1,5 @@
 package dev.polyphon.engine.model;
 
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.engine.model.Layout.Place;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.Gguf;
@@ -35,11 +33,12 @@ final class GgufCheckpoint implements Checkpoint {
         Gguf file = Gguf.open(path);
         try {
             String architecture = file.string("general.architecture");
-            ModelConfig config = new ModelConfig(path, config(path, file, architecture));
+            ModelConfig config = new ModelConfig(path, new GgufConfig(path, file, architecture).json());
             Family family = Family.of(config);
             ArchitectureSpec spec;
             try {
-                spec = withFrequencyFactors(family.spec(config), path, file);
+                // Norm weights are stored as they are multiplied with, whatever the family's other checkpoints do.
+                spec = withFrequencyFactors(family.spec(config), path, file).withNormOffset(0);
             } catch (IllegalArgumentException e) {
                 throw config.error(e.getMessage());
             }
@@ -48,31 +47,6 @@ final class GgufCheckpoint implements Checkpoint {
             file.close();
             throw e;
         }
-    }
-
-    private static ObjectNode config(Path path, Gguf file, String architecture) throws MalformedFileException {
-        ObjectNode c = JsonNodeFactory.instance.objectNode();
-        String prefix = architecture + ".";
-        c.put("model_type", architecture);
-        c.put("hidden_size", file.integer(prefix + "embedding_length"));
-        c.put("intermediate_size", file.integer(prefix + "feed_forward_length"));
-        c.put("num_hidden_layers", file.integer(prefix + "block_count"));
-        c.put("max_position_embeddings", file.integer(prefix + "context_length"));
-        c.put("num_attention_heads", file.integer(prefix + "attention.head_count"));
-        TensorView embedding = file.find("token_embd.weight")
-                .orElseThrow(() -> new MalformedFileException(path, "no tensor token_embd.weight"));
-        c.put("vocab_size", embedding.dim(0));
-        c.put("tie_word_embeddings", file.find("output.weight").isEmpty());
-        file.findInteger(prefix + "attention.head_count_kv").ifPresent(v -> c.put("num_key_value_heads", v));
-        file.findInteger(prefix + "attention.key_length").ifPresent(v -> c.put("head_dim", v));
-        file.findInteger(prefix + "attention.sliding_window").ifPresent(v -> c.put("sliding_window", v));
-        file.findFloating(prefix + "attention.layer_norm_rms_epsilon").ifPresent(v -> c.put("rms_norm_eps", v));
-        ObjectNode rope = c.putObject("rope_parameters");
-        file.findFloating(prefix + "rope.freq_base").ifPresent(v -> rope.put("rope_theta", v));
-        file.findString(prefix + "rope.scaling.type").filter(t -> !t.equals("none")).ifPresent(v -> rope.put("rope_type", v));
-        file.findFloating(prefix + "rope.scaling.factor").ifPresent(v -> rope.put("factor", v));
-        file.findInteger(prefix + "rope.scaling.original_context_length").ifPresent(v -> rope.put("original_max_position_embeddings", v));
-        return c;
     }
 
     /** Llama 3's scaling is stored as one divisor per frequency. */
@@ -110,6 +84,11 @@ final class GgufCheckpoint implements Checkpoint {
     }
 
     @Override
+    public Gguf file() {
+        return file;
+    }
+
+    @Override
     public Optional<Stored> stored(Site site) {
         Optional<Place> place = layout.place(site.module());
         if (place.isEmpty()) {
@@ -123,8 +102,38 @@ final class GgufCheckpoint implements Checkpoint {
                     .or(() -> file.find(name + "." + site.expert() + ".weight"))
                     .map(weight -> new Stored(weight, null, null, false));
         }
-        return file.find(name + ".weight")
-                .map(weight -> new Stored(weight, file.find(name + ".bias").orElse(null), rows(site.module()), false));
+        Fused fused = fused(site.module());
+        if (fused != null && file.find("blk." + site.layer() + "." + fused.name + ".weight").isPresent()
+                && (fused.module == site.module() || file.find(name + ".weight").isEmpty())) {
+            return whole("blk." + site.layer() + "." + fused.name, FusedRows.range(fused.first, spec.out(site.module())));
+        }
+        return whole(name, rows(site.module()));
+    }
+
+    private Optional<Stored> whole(String name, int[] rows) {
+        return file.find(name + ".weight").map(weight -> new Stored(weight, file.find(name + ".bias").orElse(null), rows, false));
+    }
+
+    /**
+     * The matrix that some architectures keep a module in.
+     *
+     * @param first of its rows that is the module's
+     * @param module whose own name the matrix has, or null
+     */
+    private record Fused(String name, int first, Module module) {}
+
+    private Fused fused(Module module) {
+        return switch (module) {
+            case Q -> new Fused("attn_qkv", 0, null);
+            case K -> new Fused("attn_qkv", spec.queryWidth(), null);
+            case V -> new Fused("attn_qkv", spec.queryWidth() + spec.kvWidth(), null);
+            case GATE -> spec.experts() == null ? new Fused("ffn_up", 0, null) : null;
+            // A gated MLP without a gate of its own: gate and up together.
+            case UP -> spec.gated() && spec.experts() == null && file.find("blk.0.ffn_gate.weight").isEmpty()
+                    ? new Fused("ffn_up", spec.intermediate(), Module.UP)
+                    : null;
+            default -> null;
+        };
     }
 
     private static String name(Module module) {

@@ -23,7 +23,7 @@ final class GptNeoXFamily implements Family {
         int context = c.integer("max_position_embeddings");
         double part = c.object("rope_parameters").number("partial_rotary_factor", c.number("rotary_pct", 0.25));
         double theta = c.object("rope_parameters").number("rope_theta", c.number("rotary_emb_base", 10000));
-        RotarySpec rotary = ConfigReading.rotary(c.object("rope_parameters"), theta, (int) (headDim * part), context, c);
+        RotarySpec rotary = ConfigReading.rotary(c.object("rope_parameters"), theta, (int) Math.round(headDim * part), context, c);
         return new ArchitectureSpec("gpt_neox", hidden, c.integer("intermediate_size"), c.integer("vocab_size"), context, heads, heads, headDim,
                 (float) (1 / Math.sqrt(headDim)), 0, 0, Collections.nCopies(c.integer("num_hidden_layers"), new LayerSpec(0, 0)), List.of(rotary),
                 false, -1, NormKind.LAYER, (float) c.number("layer_norm_eps"), 0,

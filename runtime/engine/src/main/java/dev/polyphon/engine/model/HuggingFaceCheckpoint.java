@@ -49,6 +49,11 @@ final class HuggingFaceCheckpoint implements Checkpoint {
     }
 
     @Override
+    public TensorFile file() {
+        return tensors;
+    }
+
+    @Override
     public Optional<Stored> stored(Site site) {
         return layout.place(site.module()).flatMap(place -> {
             String path = place.path(site);

@@ -22,7 +22,7 @@ final class Phi3Family implements Family {
         int headDim = hidden / heads;
         int context = c.integer("max_position_embeddings");
         double part = c.object("rope_parameters").number("partial_rotary_factor", c.number("partial_rotary_factor", 1));
-        RotarySpec rotary = ConfigReading.rotary(c, (int) (headDim * part), context);
+        RotarySpec rotary = ConfigReading.rotary(c, (int) Math.round(headDim * part), context);
         return new ArchitectureSpec("phi3", hidden, c.integer("intermediate_size"), c.integer("vocab_size"), context, heads,
                 c.integer("num_key_value_heads", heads), headDim, (float) (1 / Math.sqrt(headDim)), 0, 0,
                 Collections.nCopies(c.integer("num_hidden_layers"), new LayerSpec(c.integer("sliding_window", 0), 0)), List.of(rotary), false, -1,

@@ -55,6 +55,11 @@ record ReferenceCase(String name, Path folder, String base, String adapter, int[
                 tolerance.path("relative").asDouble(), json.hasNonNull("task") ? json.get("task").asText() : null, combination);
     }
 
+    /** The same expectations of a base alone. */
+    ReferenceCase ofBase() {
+        return new ReferenceCase(name, folder, base, null, prompts, greedy, absolute, relative, null, null);
+    }
+
     private static int[][] ids(JsonNode lists) {
         int[][] ids = new int[lists.size()][];
         for (int i = 0; i < ids.length; i++) {

@@ -6,9 +6,11 @@ import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.LoadedAdapter;
 import dev.polyphon.engine.adapter.ops.Combine;
 import dev.polyphon.engine.adapter.ops.LoraAdapter;
+import dev.polyphon.engine.adapter.ops.Merge;
 import dev.polyphon.engine.adapter.ops.Progress;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
+import dev.polyphon.engine.merge.Fold;
 import dev.polyphon.engine.model.AdapterPlan;
 import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.model.AdapterWeights.Prefix;
@@ -54,6 +56,7 @@ import java.util.stream.Stream;
  */
 public final class Verifier {
     private static final int BLOCK_SIZE = 16;
+    private static final long KV_BYTES = 64 << 20;
 
     /** How cases are run. */
     public enum Mode {
@@ -62,7 +65,9 @@ public final class Verifier {
         /** All of a base in one batch. */
         MIXED,
         /** All in one batch, after each adapter was unloaded, registered again and loaded anew. */
-        RELOADED;
+        RELOADED,
+        /** Each adapter that can be folded into its base written as a model of its own, which is loaded and run without any. The others have no verdict. */
+        MERGED;
 
         /** As it is shown. */
         public String text() {
@@ -98,12 +103,14 @@ public final class Verifier {
         };
         for (Map.Entry<String, List<ReferenceCase>> entry : cases(glob).entrySet()) {
             Path base = root.resolve("bases").resolve(entry.getKey());
-            try (BaseUnderTest under = new BaseUnderTest(base)) {
+            try (BaseUnderTest under = new BaseUnderTest(base, KV_BYTES)) {
                 for (Mode mode : new TreeSet<>(modes)) {
                     if (mode == Mode.ALONE) {
                         for (ReferenceCase one : entry.getValue()) {
                             under.verify(List.of(one), mode, tell);
                         }
+                    } else if (mode == Mode.MERGED) {
+                        under.verifyMerged(entry.getValue(), tell);
                     } else {
                         under.verify(entry.getValue(), mode, tell);
                     }
@@ -152,13 +159,14 @@ public final class Verifier {
         private final String name;
         private final Path made;
 
-        BaseUnderTest(Path folder) throws IOException {
+        /** @param kvBytes room for the requests that run at once */
+        BaseUnderTest(Path folder, long kvBytes) throws IOException {
             name = folder.getFileName().toString();
             checkpoint = Checkpoint.open(folder);
             weights = new BaseWeights(device, checkpoint);
             made = Files.createTempDirectory("polyphon-verify");
             // What no request uses is evicted at once, so that every mode loads its adapters again.
-            engine = Engine.open(EngineOptions.of(name, folder).withSteps(512, 512).withKv(64 << 20, BLOCK_SIZE).withQueueLimit(1 << 20)
+            engine = Engine.open(EngineOptions.of(name, folder).withSteps(512, 512).withKv(kvBytes, BLOCK_SIZE).withQueueLimit(1 << 20)
                     .withAdapterBytes(0), kernels.get());
         }
 
@@ -192,6 +200,22 @@ public final class Verifier {
                         adapter.close();
                     }
                 });
+            }
+        }
+
+        void verifyMerged(List<ReferenceCase> cases, Consumer<Verdict> tell) {
+            for (ReferenceCase one : cases) {
+                try (LoadedAdapter adapter = load(one)) {
+                    if (adapter != null && Fold.obstacles(adapter.weights()).isEmpty()) {
+                        Path folder = made.resolve(one.name() + ".merged");
+                        Merge.write(adapter.weights(), checkpoint, device, null, folder, Progress.NONE);
+                        try (BaseUnderTest merged = new BaseUnderTest(folder, KV_BYTES / 16)) {
+                            merged.verify(List.of(one.ofBase()), Mode.MERGED, tell);
+                        }
+                    }
+                } catch (IOException | IllegalArgumentException e) {
+                    tell.accept(failed(one, Mode.MERGED, e.getMessage()));
+                }
             }
         }
 

@@ -55,8 +55,8 @@ public final class Gguf implements TensorFile {
         }
     }
 
-    /** Where a value stands: one of {@code kind}, or an array of {@code count} of them. */
-    private record Value(boolean array, Kind kind, long count, long position) {
+    /** Where a value stands: one of {@code kind}, or an array of {@code count} of them; with its type, from {@code start} to {@code end}. */
+    private record Value(boolean array, Kind kind, long count, long position, long start, long end) {
 
         String describe() {
             return array ? kind + "[" + count + "]" : kind.toString();
@@ -130,26 +130,30 @@ public final class Gguf implements TensorFile {
     private void readMetadata(Cursor cursor) throws MalformedFileException {
         String key = readName(cursor, "a metadata key");
         String what = "metadata '" + key + "'";
+        long start = cursor.position();
         Kind kind = readKind(cursor, what);
-        Value value;
-        if (kind == Kind.ARRAY) {
-            Kind element = readKind(cursor, what);
-            if (element == Kind.ARRAY) {
+        boolean array = kind == Kind.ARRAY;
+        long count = 1;
+        long position;
+        if (array) {
+            kind = readKind(cursor, what);
+            if (kind == Kind.ARRAY) {
                 throw malformed(what + " is an array of arrays, which is not supported");
             }
-            long count = cursor.count(element.bytes, "the length of " + what);
-            value = new Value(true, element, count, cursor.position());
-            if (element == Kind.STRING) {
+            count = cursor.count(kind.bytes, "the length of " + what);
+            position = cursor.position();
+            if (kind == Kind.STRING) {
                 for (long i = 0; i < count; i++) {
                     cursor.skip(cursor.int64(what), what);
                 }
             } else {
-                cursor.skip(count * element.bytes, what);
+                cursor.skip(count * kind.bytes, what);
             }
         } else {
-            value = new Value(false, kind, 1, cursor.position());
+            position = cursor.position();
             cursor.skip(kind == Kind.STRING ? cursor.int64(what) : kind.bytes, what);
         }
+        Value value = new Value(array, kind, count, position, start, cursor.position());
         if (metadata.putIfAbsent(key, value) != null) {
             throw malformed(what + " appears twice");
         }
@@ -218,23 +222,33 @@ public final class Gguf implements TensorFile {
     }
 
     private DType tensorType(String what, long number) throws MalformedFileException {
-        return switch ((int) number) {
-            case 0 -> DType.F32;
-            case 1 -> DType.F16;
-            case 2 -> DType.Q4_0;
-            case 3 -> DType.Q4_1;
-            case 8 -> DType.Q8_0;
-            case 12 -> DType.Q4_K;
-            case 13 -> DType.Q5_K;
-            case 14 -> DType.Q6_K;
-            case 24 -> DType.I8;
-            case 25 -> DType.I16;
-            case 26 -> DType.I32;
-            case 27 -> DType.I64;
-            case 28 -> DType.F64;
-            case 30 -> DType.BF16;
-            default -> throw malformed("%s has type %s, which is not supported; use F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q5_K or Q6_K"
-                    .formatted(what, unsupportedType(number)));
+        for (DType type : DType.values()) {
+            if (number(type) == number) {
+                return type;
+            }
+        }
+        throw malformed("%s has type %s, which is not supported; use F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q5_K or Q6_K"
+                .formatted(what, unsupportedType(number)));
+    }
+
+    /** GGML's number of a type; -1 for those it does not have. */
+    static int number(DType type) {
+        return switch (type) {
+            case F32 -> 0;
+            case F16 -> 1;
+            case Q4_0 -> 2;
+            case Q4_1 -> 3;
+            case Q8_0 -> 8;
+            case Q4_K -> 12;
+            case Q5_K -> 13;
+            case Q6_K -> 14;
+            case I8 -> 24;
+            case I16 -> 25;
+            case I32 -> 26;
+            case I64 -> 27;
+            case F64 -> 28;
+            case BF16 -> 30;
+            case U8, BOOL -> -1;
         };
     }
 
@@ -276,6 +290,12 @@ public final class Gguf implements TensorFile {
     /** All metadata keys, in the file's order. */
     public Set<String> keys() {
         return Collections.unmodifiableSet(metadata.keySet());
+    }
+
+    /** A metadata entry's type and value as they are in the file. */
+    MemorySegment encoded(String key) {
+        Value value = metadata.get(key);
+        return bytes.asSlice(value.start, value.end - value.start);
     }
 
     public String string(String key) throws MalformedFileException {

@@ -27,10 +27,9 @@ public final class SafeTensorsWriter {
 
     /** Data starts at a multiple of this; the header is padded with spaces. */
     private static final int ALIGNMENT = 8;
-    private static final int CHUNK = 1 << 30;
 
     private final Map<String, String> metadata = new LinkedHashMap<>();
-    private final Map<String, TensorView> tensors = new LinkedHashMap<>();
+    private final Map<String, OutgoingTensor> tensors = new LinkedHashMap<>();
 
     /** Adds an entry to the header's {@code __metadata__}. */
     public SafeTensorsWriter metadata(String key, String value) {
@@ -44,6 +43,15 @@ public final class SafeTensorsWriter {
      * @throws IllegalArgumentException if the name is taken, or the type is a quantised one, which the format does not have
      */
     public SafeTensorsWriter add(TensorView tensor) {
+        return add(OutgoingTensor.of(tensor));
+    }
+
+    /**
+     * Adds a tensor whose bytes are asked for by {@link #write}.
+     *
+     * @throws IllegalArgumentException as above
+     */
+    public SafeTensorsWriter add(OutgoingTensor tensor) {
         if (tensor.dtype().quantised()) {
             throw new IllegalArgumentException("tensor " + tensor.name() + ": safetensors has no type " + tensor.dtype());
         }
@@ -62,20 +70,17 @@ public final class SafeTensorsWriter {
 
     /** Writes the file, whole or not at all: it appears under its name when it is complete, in place of an older one. */
     public void write(Path file) throws IOException {
-        List<TensorView> ordered = tensors.values().stream()
-                .sorted(Comparator.comparingInt((TensorView t) -> t.dtype().blockBytes()).reversed())
+        List<OutgoingTensor> ordered = tensors.values().stream()
+                .sorted(Comparator.comparingInt((OutgoingTensor t) -> t.dtype().blockBytes()).reversed())
                 .toList();
         byte[] header = header(ordered);
         Path unfinished = file.resolveSibling(file.getFileName() + "." + UUID.randomUUID() + ".tmp");
         try {
             try (FileChannel channel = FileChannel.open(unfinished, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
-                writeAll(channel, ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(header.length).flip());
-                writeAll(channel, ByteBuffer.wrap(header));
-                for (TensorView tensor : ordered) {
-                    MemorySegment data = tensor.data();
-                    for (long at = 0; at < data.byteSize(); at += CHUNK) {
-                        writeAll(channel, data.asSlice(at, Math.min(CHUNK, data.byteSize() - at)).asByteBuffer());
-                    }
+                OutgoingTensor.write(channel, ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(header.length).flip());
+                OutgoingTensor.write(channel, ByteBuffer.wrap(header));
+                for (OutgoingTensor tensor : ordered) {
+                    tensor.writeTo(channel);
                 }
                 channel.force(true);
             }
@@ -85,7 +90,7 @@ public final class SafeTensorsWriter {
         }
     }
 
-    private byte[] header(List<TensorView> ordered) throws IOException {
+    private byte[] header(List<OutgoingTensor> ordered) throws IOException {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         try (JsonGenerator json = new JsonFactory().createGenerator(out, JsonEncoding.UTF8)) {
             json.writeStartObject();
@@ -97,12 +102,12 @@ public final class SafeTensorsWriter {
                 json.writeEndObject();
             }
             long offset = 0;
-            for (TensorView tensor : ordered) {
-                long end = offset + tensor.data().byteSize();
+            for (OutgoingTensor tensor : ordered) {
+                long end = offset + tensor.bytes();
                 json.writeObjectFieldStart(tensor.name());
                 json.writeStringField("dtype", tensor.dtype().name());
                 json.writeFieldName("shape");
-                json.writeArray(tensor.shape(), 0, tensor.rank());
+                json.writeArray(tensor.shape(), 0, tensor.shape().length);
                 json.writeFieldName("data_offsets");
                 json.writeArray(new long[]{offset, end}, 0, 2);
                 json.writeEndObject();
@@ -114,11 +119,5 @@ public final class SafeTensorsWriter {
             out.write(' ');
         }
         return out.toByteArray();
-    }
-
-    private static void writeAll(FileChannel channel, ByteBuffer bytes) throws IOException {
-        while (bytes.hasRemaining()) {
-            channel.write(bytes);
-        }
     }
 }

@@ -12,6 +12,7 @@ import dev.polyphon.engine.adapter.ops.Decompose;
 import dev.polyphon.engine.adapter.ops.Generate;
 import dev.polyphon.engine.adapter.ops.Inspect;
 import dev.polyphon.engine.adapter.ops.LoraAdapter;
+import dev.polyphon.engine.adapter.ops.Merge;
 import dev.polyphon.engine.adapter.ops.Progress;
 import dev.polyphon.engine.adapter.ops.Prune;
 import dev.polyphon.engine.adapter.ops.Quantize;
@@ -323,5 +324,20 @@ class OperationsTest {
         Path there = Files.createDirectory(scratch.resolve("there"));
         SavedAdapter saved = SavedAdapter.read(adapter("mix-a"));
         assertThatThrownBy(() -> saved.save(there)).isInstanceOf(IOException.class).hasMessageContaining("exists already");
+    }
+
+    @Test
+    void aCancelledMergeLeavesNothing() throws IOException {
+        Path to = scratch.resolve("merged");
+        try (LoadedAdapter adapter = AdapterFolder.open(GOLDEN.resolve("adapters/mix-a")).load("mix-a", null, llama, kernels)) {
+            assertThatThrownBy(() -> Merge.write(adapter.weights(), llama, kernels, null, to, (done, total) -> {
+                if (done == total / 2) {
+                    throw new CancellationException("cancelled");
+                }
+            })).isInstanceOf(CancellationException.class);
+        }
+        try (Stream<Path> left = Files.list(scratch)) {
+            assertThat(left).isEmpty();
+        }
     }
 }

@@ -50,19 +50,22 @@ final class CombineCommand extends Operation {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             List<Combine.Part> parts = new ArrayList<>();
             for (String adapter : adapters) {
-                int equals = adapter.lastIndexOf('=');
-                String folder = equals < 0 ? adapter : adapter.substring(0, equals);
-                parts.add(new Combine.Part(folder, deltas(Path.of(folder), null, checkpoint), equals < 0 ? 1 : weight(adapter.substring(equals + 1))));
+                Weighted weighted = Weighted.of(adapter);
+                parts.add(new Combine.Part(weighted.folder, deltas(Path.of(weighted.folder), null, checkpoint), weighted.weight));
             }
             return SvdCommand.write(Combine.of(parts, options, progress), checkpoint, to);
         }
     }
 
-    private static double weight(String text) {
-        try {
-            return Double.parseDouble(text);
-        } catch (NumberFormatException e) {
-            throw new IllegalArgumentException("a weight must be a number, found " + text, e);
+    /** A folder with its weight, written {@code FOLDER=WEIGHT}, or {@code FOLDER} for 1. */
+    record Weighted(String folder, double weight) {
+        static Weighted of(String text) {
+            int equals = text.lastIndexOf('=');
+            try {
+                return equals < 0 ? new Weighted(text, 1) : new Weighted(text.substring(0, equals), Double.parseDouble(text.substring(equals + 1)));
+            } catch (NumberFormatException e) {
+                throw new IllegalArgumentException("a weight must be a number, found " + text.substring(equals + 1), e);
+            }
         }
     }
 }

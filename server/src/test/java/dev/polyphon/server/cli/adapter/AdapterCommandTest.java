@@ -82,4 +82,26 @@ class AdapterCommandTest {
             assertThat(left).isEmpty();
         }
     }
+
+    @Test
+    void mergesIntoAModelOfItsOwn() throws IOException {
+        Path merged = scratch.resolve("merged");
+        assertThat(run("merge", adapter("lora-bias-llama"), "--base", LLAMA, "--type", "BF16", "--to", merged.toString(), "--json")).as(err.toString()).isZero();
+        assertThat(json().path("changed").asInt()).isPositive();
+        JsonNode config = new ObjectMapper().readTree(Files.readAllBytes(merged.resolve("config.json")));
+        assertThat(config.path("dtype").asText()).isEqualTo("bfloat16");
+        assertThat(config.path("hidden_size").asInt()).isEqualTo(64);
+        Path mix = scratch.resolve("mix");
+        assertThat(run("merge", adapter("mix-a") + "=0.5", adapter("mix-b") + "=-1", "--base", LLAMA, "--to", mix.toString())).as(err.toString()).isZero();
+        assertThat(run("merge", adapter("mix-a"), "--base", LLAMA, "--to", mix.toString())).isEqualTo(1);
+        assertThat(err.toString()).contains("exists already");
+        Path refused = scratch.resolve("refused");
+        assertThat(run("merge", adapter("ref-llm-adapters-series-llama"), "--base", LLAMA, "--to", refused.toString())).isEqualTo(2);
+        assertThat(err.toString()).contains("cannot be merged: at layers.0.gate: a bottleneck with the nonlinearity TANH");
+        assertThat(run("merge", adapter("prompt-tuning-llama"), "--base", LLAMA, "--to", refused.toString())).isEqualTo(2);
+        assertThat(err.toString()).contains("embeddings before the prompt");
+        assertThat(run("merge", adapter("mix-a"), "--base", LLAMA, "--type", "Q2", "--to", refused.toString())).isEqualTo(2);
+        assertThat(err.toString()).contains("--type must be F32, F16 or BF16, found Q2");
+        assertThat(refused).doesNotExist();
+    }
 }
