@@ -1,7 +1,13 @@
 package dev.polyphon.server;
 
 import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.AdapterPage;
+import dev.polyphon.runtime.AdapterQuery;
+import dev.polyphon.runtime.AdapterRegistration;
+import dev.polyphon.runtime.AdapterSource;
+import dev.polyphon.runtime.AdapterTier;
 import dev.polyphon.runtime.RuntimeFault;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,7 +20,7 @@ import java.util.concurrent.ConcurrentSkipListMap;
 
 /** Adapters that are names only; a folder without a configuration is refused. */
 final class FakeCatalog implements AdapterCatalog {
-    private final Map<String, AdapterInfo> adapters = new ConcurrentSkipListMap<>();
+    private final Map<AdapterId, AdapterInfo> adapters = new ConcurrentSkipListMap<>();
     private final String base;
 
     FakeCatalog(String base) {
@@ -28,43 +34,65 @@ final class FakeCatalog implements AdapterCatalog {
     }
 
     void add(String name, String ofBase) {
-        adapters.put(name, new AdapterInfo(name, ofBase, "LORA", Path.of("/adapters", name), Instant.ofEpochSecond(1_700_000_001), false, 0));
+        var registration = AdapterRegistration.folder(name, ofBase, Path.of("/adapters", name));
+        adapters.put(registration.id(), info(registration, Instant.ofEpochSecond(1_700_000_001), AdapterTier.DISK));
+    }
+
+    private static AdapterInfo info(AdapterRegistration of, Instant registered, AdapterTier tier) {
+        return new AdapterInfo(of.id(), "", of.base(), "LORA", of.source(), of.labels(), false, registered, null, tier, null, 10);
     }
 
     @Override
-    public List<AdapterInfo> list() {
-        return List.copyOf(adapters.values());
+    public Optional<AdapterInfo> find(String tenant, String name) {
+        if (!AdapterId.isName(name)) {
+            return Optional.empty();
+        }
+        var own = Optional.ofNullable(adapters.get(new AdapterId(tenant, name)));
+        return own.isPresent() ? own : Optional.ofNullable(adapters.get(AdapterId.shared(name)));
     }
 
     @Override
-    public Optional<AdapterInfo> find(String name) {
-        return Optional.ofNullable(adapters.get(name));
+    public AdapterPage list(AdapterQuery query) {
+        List<AdapterInfo> found = adapters.values().stream()
+                .filter(info -> query.tenant() == null || find(query.tenant(), info.name()).filter(info::equals).isPresent())
+                .filter(info -> query.token() == null || info.id().toString().compareTo(query.token()) > 0)
+                .limit(query.limit() + 1L)
+                .toList();
+        return found.size() <= query.limit()
+                ? new AdapterPage(found, null)
+                : new AdapterPage(found.subList(0, query.limit()), found.get(query.limit() - 1).id().toString());
     }
 
     @Override
-    public CompletableFuture<AdapterInfo> load(String name, String ofBase, Path folder, boolean replace) {
+    public int size() {
+        return adapters.size();
+    }
+
+    @Override
+    public CompletableFuture<AdapterInfo> load(AdapterRegistration registration) {
         return CompletableFuture.supplyAsync(() -> {
-            if (adapters.containsKey(name) && !replace) {
-                throw RuntimeFault.of(RuntimeFault.Kind.CONFLICT, "adapter " + name + " exists");
+            if (adapters.containsKey(registration.id()) && !registration.replace()) {
+                throw RuntimeFault.of(RuntimeFault.Kind.CONFLICT, "adapter " + registration.id() + " exists");
             }
-            return register(name, ofBase, folder);
+            return register(registration);
         });
     }
 
     @Override
-    public AdapterInfo register(String name, String ofBase, Path folder) {
+    public AdapterInfo register(AdapterRegistration registration) {
+        Path folder = ((AdapterSource.Folder) registration.source()).path();
         if (!Files.exists(folder.resolve("adapter_config.json"))) {
             throw RuntimeFault.of(RuntimeFault.Kind.ADAPTER_UNUSABLE, folder.getFileName() + " has no adapter_config.json");
         }
-        var info = new AdapterInfo(name, ofBase, "LORA", folder, Instant.now(), true, 10);
-        adapters.put(name, info);
+        var info = info(registration, Instant.now(), AdapterTier.LOADED);
+        adapters.put(info.id(), info);
         return info;
     }
 
     @Override
-    public void unload(String name) {
-        if (adapters.remove(name) == null) {
-            throw RuntimeFault.of(RuntimeFault.Kind.UNKNOWN_ADAPTER, "no adapter " + name);
+    public void remove(AdapterId id) {
+        if (adapters.remove(id) == null) {
+            throw RuntimeFault.of(RuntimeFault.Kind.UNKNOWN_ADAPTER, "no adapter " + id);
         }
     }
 }

@@ -153,7 +153,7 @@ public final class FakeRuntime implements Runtime {
 
     @Override
     public RuntimeStats stats() {
-        return new RuntimeStats(running.get(), 3, Map.of("t", 3), 100, 42, RuntimeStats.PrefixCache.NONE, catalog.list().size(), 4096);
+        return new RuntimeStats(running.get(), 3, Map.of("t", 3), 100, 42, RuntimeStats.PrefixCache.NONE, catalog.size(), 4096);
     }
 
     @Override

@@ -1,17 +1,52 @@
 package dev.polyphon.runtime;
 
-import java.nio.file.Path;
 import java.time.Instant;
+import java.util.Map;
 
 /**
- * A registered adapter.
+ * A version of a registered adapter.
  *
- * @param name what requests call it
+ * @param id its owner and name
+ * @param version SHA-256 of its files, in hex; empty until they have been read for the first time
  * @param base the base model it belongs to
- * @param kind the form its configuration names, for example {@code LORA}
- * @param source the folder it comes from
- * @param registered when
- * @param loaded whether its weights are in memory now
- * @param bytes size of its weights in memory, 0 while not loaded
+ * @param kind the form its configuration names, for example {@code LORA}; empty until that has been read
+ * @param source where its files come from
+ * @param labels what its owner notes about it
+ * @param pinned whether it stays in memory while not in use
+ * @param registered when this version was
+ * @param deleted when it was removed, or null; it can be restored for some time
+ * @param tier where it is now
+ * @param failure why it cannot be used at the moment, or null
+ * @param bytes size of its weights in memory or, while they are not, of its files as far as known
  */
-public record AdapterInfo(String name, String base, String kind, Path source, Instant registered, boolean loaded, long bytes) {}
+public record AdapterInfo(
+        AdapterId id,
+        String version,
+        String base,
+        String kind,
+        AdapterSource source,
+        Map<String, String> labels,
+        boolean pinned,
+        Instant registered,
+        Instant deleted,
+        AdapterTier tier,
+        AdapterFailure failure,
+        long bytes) {
+
+    public AdapterInfo {
+        labels = Map.copyOf(labels);
+    }
+
+    public String owner() {
+        return id.owner();
+    }
+
+    public String name() {
+        return id.name();
+    }
+
+    /** Whether its weights are where the model computes. */
+    public boolean loaded() {
+        return tier.compareTo(AdapterTier.LOADED) >= 0;
+    }
+}

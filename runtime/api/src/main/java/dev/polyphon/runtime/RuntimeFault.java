@@ -19,10 +19,14 @@ public final class RuntimeFault extends RuntimeException {
         OVERLOADED,
         /** The request waited in the queue for as long as it may: try again after {@link #retryAfter()}. */
         QUEUE_TIMEOUT,
-        /** The adapter exists but cannot be loaded or does not fit the base. */
+        /** The adapter exists but cannot be loaded or does not fit the base; {@link #retryAfter()} says when that is tried again. */
         ADAPTER_UNUSABLE,
         /** A name that is already taken. */
         CONFLICT,
+        /** The disk, or what adapters may take of it, is full. */
+        NO_SPACE,
+        /** This runtime cannot do that. */
+        UNSUPPORTED,
         SHUTTING_DOWN,
         INTERNAL
     }
@@ -56,6 +60,10 @@ public final class RuntimeFault extends RuntimeException {
 
     public static RuntimeFault queueTimeout(String message, Duration retryAfter) {
         return new RuntimeFault(Kind.QUEUE_TIMEOUT, null, message, retryAfter, null);
+    }
+
+    public static RuntimeFault unusable(String message, Duration retryAfter, Throwable cause) {
+        return new RuntimeFault(Kind.ADAPTER_UNUSABLE, null, message, retryAfter, cause);
     }
 
     public Kind kind() {

@@ -161,7 +161,7 @@ public final class Engine implements Runtime {
             }
             int[] prompt = text.encode(request.prompt());
             check(prompt, request.sampling(), 0);
-            lease = acquire(request.adapters());
+            lease = acquire(request.tenant(), request.adapters());
             int prefix = lease == null ? 0 : lease.weights().prefixLength();
             check(prompt, request.sampling(), prefix);
             AdapterPool.Lease held = lease;
@@ -208,12 +208,12 @@ public final class Engine implements Runtime {
         }
     }
 
-    private AdapterPool.Lease acquire(List<AdapterWeight> wanted) {
+    private AdapterPool.Lease acquire(String tenant, List<AdapterWeight> wanted) {
         if (wanted.isEmpty()) {
             return null;
         }
         try {
-            return adapters.acquire(wanted).join();
+            return adapters.acquire(tenant, wanted).join();
         } catch (CompletionException e) {
             throw AdapterPool.fault(e);
         }

@@ -3,6 +3,7 @@ package dev.polyphon.engine;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
@@ -72,7 +73,7 @@ class BatchIndependenceTest {
     private static Engine open(int maxSequences, int stepTokens, int blockSize, long kvBytes) throws IOException {
         EngineOptions options = EngineOptions.of("tiny", BASE).withSteps(maxSequences, stepTokens).withKv(kvBytes, blockSize);
         Engine engine = Engine.open(options, CpuKernels.open(2));
-        ADAPTERS.forEach((name, path) -> engine.adapters().register(name, "tiny", path));
+        ADAPTERS.forEach((name, path) -> engine.adapters().register(AdapterRegistration.folder(name, "tiny", path)));
         return engine;
     }
 

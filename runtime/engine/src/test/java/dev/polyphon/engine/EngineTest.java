@@ -4,7 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.AdapterQuery;
+import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.Generation;
@@ -200,7 +203,7 @@ class EngineTest {
     void anAdapterCanBeReplacedWhileItsRequestsRun() throws Exception {
         Path first = RandomAdapter.write(folder.resolve("first"), 1, 8, RandomAdapter.allModules());
         Path second = RandomAdapter.write(folder.resolve("second"), 2, 4, RandomAdapter.allModules());
-        engine.adapters().load("a", "tiny", first, false).join();
+        engine.adapters().load(AdapterRegistration.folder("a", "tiny", first)).join();
         Sampling sampling = Sampling.builder().temperature(0).maxTokens(200).ignoreEos(true).build();
         Collected reference = new Collected();
         generate(reference, "a", 1, sampling, 3, 4, 5);
@@ -209,13 +212,13 @@ class EngineTest {
         Collected during = new Collected(3);
         generate(during, "a", 1, sampling, 3, 4, 5);
         during.awaitTokens();
-        assertThatThrownBy(() -> engine.adapters().load("a", "tiny", second, false).join()).hasRootCauseInstanceOf(RuntimeFault.class);
-        engine.adapters().load("a", "tiny", second, true).join();
+        assertThatThrownBy(() -> engine.adapters().load(AdapterRegistration.folder("a", "tiny", second)).join()).hasRootCauseInstanceOf(RuntimeFault.class);
+        engine.adapters().load(AdapterRegistration.folder("a", "tiny", second).replacing(true)).join();
         assertThat(greedy("a", 3, 4, 5)).isNotEqualTo(expected.subList(0, 8));
         assertThat(during.join()).as("finished on the version it began with").isEqualTo(expected);
 
-        engine.adapters().unload("a");
-        assertThat(engine.adapters().list()).isEmpty();
+        engine.adapters().remove(AdapterId.shared("a"));
+        assertThat(engine.adapters().size()).isZero();
         for (int i = 0; i < 1000 && engine.stats().adaptersLoaded() > 0; i++) {
             Thread.sleep(5);
         }
@@ -228,10 +231,10 @@ class EngineTest {
         try (Engine tight = Engine.open(small, CpuKernels.open(1))) {
             for (int i = 0; i < 6; i++) {
                 Path path = RandomAdapter.write(folder.resolve("s" + i), i, 4, RandomAdapter.allModules());
-                tight.adapters().load("s" + i, "tiny", path, false).join();
+                tight.adapters().load(AdapterRegistration.folder("s" + i, "tiny", path)).join();
             }
             assertThat(tight.stats().adapterBytes()).isLessThanOrEqualTo(50_000);
-            assertThat(tight.adapters().list()).hasSize(6).extracting(AdapterInfo::loaded).contains(true, false);
+            assertThat(tight.adapters().list(AdapterQuery.all(10)).adapters()).hasSize(6).extracting(AdapterInfo::loaded).contains(true, false);
         }
     }
 

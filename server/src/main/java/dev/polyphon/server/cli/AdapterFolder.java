@@ -1,6 +1,7 @@
 package dev.polyphon.server.cli;
 
 import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.RuntimeFault;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -27,7 +28,7 @@ final class AdapterFolder {
         for (Path entry : entries) {
             String name = entry.getFileName().toString();
             try {
-                catalog.register(name, base, entry);
+                catalog.register(AdapterRegistration.folder(name, base, entry));
             } catch (RuntimeFault fault) {
                 LOG.warn("adapter {} is left out: {}", name, fault.getMessage());
             }

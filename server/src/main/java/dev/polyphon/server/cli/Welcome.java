@@ -1,6 +1,7 @@
 package dev.polyphon.server.cli;
 
 import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.AdapterQuery;
 import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Runtime;
 import java.io.PrintStream;
@@ -17,14 +18,14 @@ final class Welcome {
 
     static void print(PrintStream out, InetSocketAddress address, Runtime runtime) {
         ModelInfo base = runtime.models().getFirst();
-        List<AdapterInfo> adapters = runtime.adapters().list();
+        List<AdapterInfo> adapters = runtime.adapters().list(AdapterQuery.all(SHOWN)).adapters();
         String shown = address.getAddress().isAnyLocalAddress() ? "localhost" : address.getHostString();
         String url = "http://" + (shown.contains(":") ? "[" + shown + "]" : shown) + ":" + address.getPort();
         String chatModel = adapters.isEmpty() ? base.name() : adapters.getFirst().name();
         out.println();
         out.println("Polyphon serves at " + url + "/v1");
         out.println("  base      " + base.name() + " (" + base.architecture() + ", context " + base.contextLength() + ")");
-        out.println("  adapters  " + names(adapters));
+        out.println("  adapters  " + names(adapters, runtime.adapters().size()));
         out.println();
         out.println("Try:");
         out.println("  curl " + url + "/v1/models");
@@ -36,11 +37,11 @@ final class Welcome {
         out.flush();
     }
 
-    private static String names(List<AdapterInfo> adapters) {
+    private static String names(List<AdapterInfo> adapters, int all) {
         if (adapters.isEmpty()) {
             return "none yet: --adapters DIR registers folders";
         }
-        String first = adapters.stream().limit(SHOWN).map(AdapterInfo::name).collect(Collectors.joining(", "));
-        return adapters.size() > SHOWN ? first + " and " + (adapters.size() - SHOWN) + " more" : first;
+        String first = adapters.stream().map(AdapterInfo::name).collect(Collectors.joining(", "));
+        return all > adapters.size() ? first + " and " + (all - adapters.size()) + " more" : first;
     }
 }

@@ -71,7 +71,7 @@ final class RuntimeMetrics implements RuntimeObserver {
         GaugeWithCallback.builder()
                 .name("polyphon_adapters_registered")
                 .help("Adapters that requests may name.")
-                .callback(gauge -> gauge.call(runtime.adapters().list().size()))
+                .callback(gauge -> gauge.call(runtime.adapters().size()))
                 .register(registry);
     }
 

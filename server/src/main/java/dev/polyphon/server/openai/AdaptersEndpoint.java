@@ -1,6 +1,8 @@
 package dev.polyphon.server.openai;
 
+import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
@@ -74,7 +76,7 @@ final class AdaptersEndpoint {
         }
         Path folder = folder(path);
         try {
-            AdapterInfo loaded = runtime.adapters().load(name, base.name(), folder, replace).join();
+            AdapterInfo loaded = runtime.adapters().load(AdapterRegistration.folder(name, base.name(), folder).replacing(replace)).join();
             LOG.info("adapter {} ({}) loaded for {} from {}", name, loaded.kind(), base.name(), folder);
         } catch (CompletionException e) {
             if (e.getCause() instanceof RuntimeFault fault) {
@@ -139,7 +141,7 @@ final class AdaptersEndpoint {
             throw error(400, USER, "lora_name", "'lora_name' needs to be provided to unload a LoRA adapter.");
         }
         try {
-            runtime.adapters().unload(name);
+            runtime.adapters().remove(AdapterId.shared(name));
         } catch (RuntimeFault fault) {
             if (fault.kind() == RuntimeFault.Kind.UNKNOWN_ADAPTER) {
                 throw error(404, NOT_FOUND, "lora_name", "The lora adapter '" + name + "' cannot be found.");

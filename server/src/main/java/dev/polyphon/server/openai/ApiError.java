@@ -53,8 +53,10 @@ public record ApiError(int status, String message, String type, String param, St
                 new ApiError(429, message, "rate_limit_error", null, "overloaded", fault.retryAfter().orElse(Duration.ofSeconds(1)));
             case QUEUE_TIMEOUT ->
                 new ApiError(503, message, "server_error", null, "queue_timeout", fault.retryAfter().orElse(Duration.ofSeconds(1)));
-            case ADAPTER_UNUSABLE -> new ApiError(422, message, INVALID, "model", "adapter_unusable", null);
+            case ADAPTER_UNUSABLE -> new ApiError(422, message, INVALID, "model", "adapter_unusable", fault.retryAfter().orElse(null));
             case CONFLICT -> new ApiError(409, message, INVALID, param, "conflict", null);
+            case NO_SPACE -> new ApiError(507, message, "server_error", null, "insufficient_storage", null);
+            case UNSUPPORTED -> new ApiError(501, message, INVALID, param, "unsupported", null);
             case SHUTTING_DOWN -> new ApiError(503, message, "server_error", null, "shutting_down", fault.retryAfter().orElse(Duration.ofSeconds(1)));
             case INTERNAL -> new ApiError(500, message, "server_error", null, "internal_error", null);
         };

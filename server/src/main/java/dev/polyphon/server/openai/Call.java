@@ -22,7 +22,7 @@ final class Call {
     private static final Logger LOG = LoggerFactory.getLogger(Call.class);
 
     /** Who asks, as long as requests carry no identity. */
-    private static final String TENANT = "default";
+    static final String TENANT = "default";
 
     /** Events written before looking again whether the client keeps up. */
     private static final int BATCH = 256;

@@ -2,6 +2,8 @@ package dev.polyphon.server.openai;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.AdapterPage;
+import dev.polyphon.runtime.AdapterQuery;
 import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.http.Exchange;
@@ -12,6 +14,7 @@ import java.time.Instant;
 /** {@code GET /v1/models} and {@code GET /v1/models/{id}}: bases first, then adapters, each with its base as {@code parent}. */
 final class ModelsEndpoint {
     static final String ONE = "/v1/models/";
+    private static final int PAGE = 1000;
 
     private final Runtime runtime;
 
@@ -32,8 +35,14 @@ final class ModelsEndpoint {
             for (ModelInfo model : runtime.models()) {
                 write(json, model);
             }
-            for (AdapterInfo adapter : runtime.adapters().list()) {
-                write(json, adapter);
+            AdapterQuery query = AdapterQuery.visibleTo(Call.TENANT, PAGE);
+            for (String next = ""; next != null;) {
+                AdapterPage page = runtime.adapters().list(query);
+                for (AdapterInfo adapter : page.adapters()) {
+                    write(json, adapter);
+                }
+                next = page.next();
+                query = query.from(next);
             }
             json.writeEndArray();
             json.writeEndObject();
@@ -43,7 +52,7 @@ final class ModelsEndpoint {
     void one(Exchange exchange) {
         String id = exchange.request().path().substring(ONE.length());
         var model = runtime.model(id);
-        var adapter = runtime.adapters().find(id);
+        var adapter = runtime.adapters().find(Call.TENANT, id);
         if (model.isPresent()) {
             exchange.respond(Response.json(200, Json.bytes(json -> write(json, model.get()))));
         } else if (adapter.isPresent()) {
@@ -59,7 +68,7 @@ final class ModelsEndpoint {
 
     private void write(JsonGenerator json, AdapterInfo adapter) throws IOException {
         int context = runtime.model(adapter.base()).map(ModelInfo::contextLength).orElse(0);
-        card(json, adapter.name(), adapter.registered(), adapter.source().toString(), adapter.base(), context);
+        card(json, adapter.name(), adapter.registered(), adapter.source().uri(), adapter.base(), context);
     }
 
     private static void card(JsonGenerator json, String id, Instant created, String root, String parent, int context) throws IOException {

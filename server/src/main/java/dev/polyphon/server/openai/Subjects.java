@@ -13,13 +13,13 @@ final class Subjects {
     static ApiObserver.Subject of(Generate request, AdapterCatalog adapters, String tenant) {
         Target target = request.target();
         return new ApiObserver.Subject(request.format() instanceof ChatFormat ? "chat" : "text_completion", target.base().name(),
-                target.adapter() == null ? "" : target.adapter(), adapterClass(target.adapters(), adapters), tenant);
+                target.adapter() == null ? "" : target.adapter(), adapterClass(target.adapters(), adapters, tenant), tenant);
     }
 
-    private static String adapterClass(List<AdapterWeight> used, AdapterCatalog adapters) {
+    private static String adapterClass(List<AdapterWeight> used, AdapterCatalog adapters, String tenant) {
         return switch (used.size()) {
             case 0 -> "none";
-            case 1 -> adapters.find(used.getFirst().name()).map(AdapterInfo::kind).orElse("unknown").toLowerCase(Locale.ROOT);
+            case 1 -> adapters.find(tenant, used.getFirst().name()).map(AdapterInfo::kind).orElse("unknown").toLowerCase(Locale.ROOT);
             default -> "mix";
         };
     }

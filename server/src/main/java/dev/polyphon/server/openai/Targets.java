@@ -26,7 +26,7 @@ final class Targets {
         if (base.isPresent()) {
             return choice == null ? new Target(model, base.get(), null) : withAdapter(base.get(), choice);
         }
-        AdapterInfo adapter = runtime.adapters().find(model).orElseThrow(() -> noSuch("model", model, "model", "model_not_found"));
+        AdapterInfo adapter = runtime.adapters().find(Call.TENANT, model).orElseThrow(() -> noSuch("model", model, "model", "model_not_found"));
         if (choice != null && !choice.adapter.equals(model)) {
             throw contradiction("'model' names the adapter '" + model + "', but " + choice.where + " names '" + choice.adapter + "'.");
         }
@@ -51,7 +51,7 @@ final class Targets {
 
     private Target withAdapter(ModelInfo base, Choice choice) {
         AdapterInfo adapter =
-                runtime.adapters().find(choice.adapter).orElseThrow(() -> noSuch("adapter_id", choice.adapter, "adapter", "adapter_not_found"));
+                runtime.adapters().find(Call.TENANT, choice.adapter).orElseThrow(() -> noSuch("adapter_id", choice.adapter, "adapter", "adapter_not_found"));
         if (!adapter.base().equals(base.name())) {
             throw contradiction("The adapter '" + choice.adapter + "' belongs to the model '" + adapter.base() + "', not to '" + base.name() + "'.");
         }

@@ -6,13 +6,18 @@ import dev.polyphon.engine.adapter.AdapterPart;
 import dev.polyphon.engine.adapter.LoadedAdapter;
 import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.AdapterPage;
+import dev.polyphon.runtime.AdapterQuery;
+import dev.polyphon.runtime.AdapterRegistration;
+import dev.polyphon.runtime.AdapterSource;
+import dev.polyphon.runtime.AdapterTier;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
 import dev.polyphon.runtime.RuntimeObserver;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -79,7 +84,14 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
     }
 
     /** A registered name. */
-    private record Entry(String name, AdapterFolder folder, Path source, Instant registered) {}
+    private record Entry(AdapterId id, AdapterFolder folder, AdapterSource source, Map<String, String> labels, Instant registered) {
+        String name() {
+            return id.name();
+        }
+    }
+
+    /** What is asked for, and of which adapters. */
+    private record Key(List<AdapterWeight> wanted, List<Entry> entries) {}
 
     /** What requests ask for, made of registered adapters as they were then. Guarded by the pool. */
     private static final class Variant {
@@ -96,6 +108,10 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
             this.wanted = wanted;
             this.entries = entries;
         }
+
+        Key key() {
+            return new Key(wanted, entries);
+        }
     }
 
     private final String base;
@@ -103,8 +119,8 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
     private final long budget;
     private final Executor executor;
     private final RuntimeObserver observer;
-    private final TreeMap<String, Entry> entries = new TreeMap<>();
-    private final Map<List<AdapterWeight>, Variant> variants = new HashMap<>();
+    private final TreeMap<AdapterId, Entry> entries = new TreeMap<>();
+    private final Map<Key, Variant> variants = new HashMap<>();
     private long clock;
     private long bytes;
     private int loaded;
@@ -123,50 +139,72 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
     }
 
     @Override
-    public synchronized List<AdapterInfo> list() {
-        return entries.values().stream().map(this::info).toList();
+    public synchronized Optional<AdapterInfo> find(String tenant, String name) {
+        return Optional.ofNullable(resolve(tenant, name)).map(this::info);
+    }
+
+    /** A tenant's own adapter of a name, else the shared one, or null. */
+    private Entry resolve(String tenant, String name) {
+        if (!AdapterId.isName(name)) {
+            return null;
+        }
+        Entry own = AdapterId.isName(tenant) ? entries.get(new AdapterId(tenant, name)) : null;
+        return own != null ? own : entries.get(AdapterId.shared(name));
     }
 
     @Override
-    public synchronized Optional<AdapterInfo> find(String name) {
-        return Optional.ofNullable(entries.get(name)).map(this::info);
+    public synchronized AdapterPage list(AdapterQuery query) {
+        List<AdapterInfo> found = entries.values().stream()
+                .filter(entry -> query.token() == null || entry.id.toString().compareTo(query.token()) > 0)
+                .filter(entry -> query.tenant() == null || resolve(query.tenant(), entry.name()) == entry)
+                .limit(query.limit() + 1L)
+                .map(this::info).toList();
+        return found.size() <= query.limit()
+                ? new AdapterPage(found, null)
+                : new AdapterPage(found.subList(0, query.limit()), found.get(query.limit() - 1).id().toString());
     }
 
     @Override
-    public AdapterInfo register(String name, String base, Path folder) {
-        checkBase(base);
-        Entry entry = open(name, folder);
+    public synchronized int size() {
+        return entries.size();
+    }
+
+    @Override
+    public AdapterInfo register(AdapterRegistration wanted) {
+        checkBase(wanted.base());
+        Entry entry = open(wanted);
         synchronized (this) {
-            if (entries.containsKey(name)) {
-                throw taken(name);
+            if (entries.containsKey(entry.id)) {
+                throw taken(entry.id);
             }
-            entries.put(name, entry);
+            entries.put(entry.id, entry);
             return info(entry);
         }
     }
 
     @Override
-    public CompletableFuture<AdapterInfo> load(String name, String base, Path folder, boolean replace) {
+    public CompletableFuture<AdapterInfo> load(AdapterRegistration wanted) {
+        AdapterId id = wanted.id();
         return CompletableFuture.supplyAsync(() -> {
-            checkBase(base);
+            checkBase(wanted.base());
             synchronized (this) {
-                if (!replace && entries.containsKey(name)) {
-                    throw taken(name);
+                if (!wanted.replace() && entries.containsKey(id)) {
+                    throw taken(id);
                 }
             }
-            Entry entry = open(name, folder);
-            Variant variant = new Variant(List.of(new AdapterWeight(name, 1, firstTask(entry))), List.of(entry));
+            Entry entry = open(wanted);
+            Variant variant = new Variant(List.of(new AdapterWeight(id.name(), 1, firstTask(entry))), List.of(entry));
             Resident resident = read(variant);
             synchronized (this) {
-                if (entries.containsKey(name)) {
-                    if (!replace) {
+                if (entries.containsKey(id)) {
+                    if (!wanted.replace()) {
                         resident.adapter.close();
-                        throw taken(name);
+                        throw taken(id);
                     }
-                    remove(name);
+                    remove(entries.get(id));
                 }
-                entries.put(name, entry);
-                variants.put(variant.wanted, variant);
+                entries.put(id, entry);
+                variants.put(variant.key(), variant);
                 admit(variant, resident);
                 evict();
                 return info(entry);
@@ -179,43 +217,41 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
         try {
             return entry.folder.tasks().stream().findFirst().orElse(null);
         } catch (IOException e) {
-            throw unusable(entry.name, e);
+            throw unusable(entry.name(), e);
         }
     }
 
     @Override
-    public synchronized void unload(String name) {
-        if (entries.remove(name) == null) {
-            throw unknown(name);
+    public synchronized void remove(AdapterId id) {
+        Entry entry = entries.remove(id);
+        if (entry == null) {
+            throw unknown(id.name());
         }
-        remove(name);
+        remove(entry);
     }
 
     /**
      * Takes a hold on what a request asks for, loading it when it is not in memory. The future fails with a {@link RuntimeFault} when there is no
      * adapter of a name, or it cannot be used.
      *
+     * @param tenant who asks: its own adapters go before shared ones, and others' are not seen
      * @param wanted at least one adapter, each at most once
      */
-    public CompletableFuture<Lease> acquire(List<AdapterWeight> wanted) {
+    public CompletableFuture<Lease> acquire(String tenant, List<AdapterWeight> wanted) {
         CompletableFuture<Resident> loading;
         synchronized (this) {
-            Variant variant = variants.get(wanted);
-            if (variant == null) {
-                List<Entry> parts = new ArrayList<>();
-                for (AdapterWeight part : wanted) {
-                    Entry entry = entries.get(part.name());
-                    if (entry == null) {
-                        return CompletableFuture.failedFuture(unknown(part.name()));
-                    }
-                    if (parts.contains(entry)) {
-                        return CompletableFuture.failedFuture(RuntimeFault.invalid("adapters", "adapter " + part.name() + " is named twice"));
-                    }
-                    parts.add(entry);
+            List<Entry> parts = new ArrayList<>();
+            for (AdapterWeight part : wanted) {
+                Entry entry = resolve(tenant, part.name());
+                if (entry == null) {
+                    return CompletableFuture.failedFuture(unknown(part.name()));
                 }
-                variant = new Variant(List.copyOf(wanted), List.copyOf(parts));
-                variants.put(variant.wanted, variant);
+                if (parts.contains(entry)) {
+                    return CompletableFuture.failedFuture(RuntimeFault.invalid("adapters", "adapter " + part.name() + " is named twice"));
+                }
+                parts.add(entry);
             }
+            Variant variant = variants.computeIfAbsent(new Key(List.copyOf(wanted), List.copyOf(parts)), key -> new Variant(key.wanted, key.entries));
             if (variant.resident != null) {
                 variant.resident.users++;
                 return CompletableFuture.completedFuture(new Lease(variant.resident));
@@ -251,7 +287,7 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
                 }
                 evict();
             } else {
-                variants.remove(variant.wanted, variant);
+                variants.remove(variant.key(), variant);
             }
             variant.waiting = 0;
         }
@@ -292,9 +328,9 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
     }
 
     /** Forgets everything made of an adapter, its weights as soon as nobody uses them. */
-    private void remove(String name) {
+    private void remove(Entry entry) {
         variants.values().removeIf(variant -> {
-            boolean gone = variant.entries.stream().anyMatch(entry -> entry.name.equals(name));
+            boolean gone = variant.entries.contains(entry);
             if (gone) {
                 retire(variant);
             }
@@ -336,19 +372,19 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
             if (oldest == null) {
                 return;
             }
-            variants.remove(oldest.wanted);
+            variants.remove(oldest.key());
             retire(oldest);
         }
     }
 
-    private static Entry open(String name, Path folder) {
-        if (name.isBlank()) {
-            throw RuntimeFault.invalid("name", "an adapter's name must not be empty");
+    private static Entry open(AdapterRegistration wanted) {
+        if (!(wanted.source() instanceof AdapterSource.Folder folder)) {
+            throw RuntimeFault.invalid("source", "only folders can be registered, found " + wanted.source().uri());
         }
         try {
-            return new Entry(name, AdapterFolder.open(folder), folder, Instant.now());
+            return new Entry(wanted.id(), AdapterFolder.open(folder.path()), folder, wanted.labels(), Instant.now());
         } catch (IOException e) {
-            throw unusable(name, e);
+            throw unusable(wanted.id().name(), e);
         }
     }
 
@@ -367,8 +403,8 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
         return RuntimeFault.of(Kind.UNKNOWN_ADAPTER, "adapter " + name + " is not registered");
     }
 
-    private static RuntimeFault taken(String name) {
-        return RuntimeFault.of(Kind.CONFLICT, "an adapter named " + name + " is already registered");
+    private static RuntimeFault taken(AdapterId id) {
+        return RuntimeFault.of(Kind.CONFLICT, "an adapter named " + id.name() + " is already registered");
     }
 
     private AdapterInfo info(Entry entry) {
@@ -380,7 +416,8 @@ public final class AdapterPool implements AdapterCatalog, AutoCloseable {
                 weight += variant.resident.adapter.bytes();
             }
         }
-        return new AdapterInfo(entry.name, base, entry.folder.kind(), entry.source, entry.registered, inMemory, weight);
+        return new AdapterInfo(entry.id, "", base, entry.folder.kind(), entry.source, entry.labels, false, entry.registered, null,
+                inMemory ? AdapterTier.LOADED : AdapterTier.DISK, null, weight);
     }
 
     public synchronized int loaded() {

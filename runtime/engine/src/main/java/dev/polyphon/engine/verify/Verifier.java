@@ -21,6 +21,8 @@ import dev.polyphon.engine.model.Decoder;
 import dev.polyphon.engine.schedule.Sequence;
 import dev.polyphon.engine.schedule.StepRows;
 import dev.polyphon.engine.schedule.Work;
+import dev.polyphon.runtime.AdapterId;
+import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.Prompt;
@@ -57,6 +59,7 @@ import java.util.stream.Stream;
 public final class Verifier {
     private static final int BLOCK_SIZE = 16;
     private static final long KV_BYTES = 64 << 20;
+    private static final String TENANT = "verify";
 
     /** How cases are run. */
     public enum Mode {
@@ -188,7 +191,8 @@ public final class Verifier {
                 Map<ReferenceCase, List<float[]>> logits = logits(runnable, adapters);
                 if (mode == Mode.RELOADED) {
                     runnable.stream().map(ReferenceCase::adapterName).flatMap(Optional::stream).distinct()
-                            .filter(n -> engine.adapters().find(n).isPresent()).forEach(n -> engine.adapters().unload(n));
+                            .filter(n -> engine.adapters().find(TENANT, n).isPresent())
+                            .forEach(n -> engine.adapters().remove(AdapterId.shared(n)));
                 }
                 Map<ReferenceCase, Greedy> greedy = greedy(runnable);
                 for (ReferenceCase one : runnable) {
@@ -287,14 +291,14 @@ public final class Verifier {
             Map<ReferenceCase, List<CompletableFuture<int[]>>> running = new LinkedHashMap<>();
             for (ReferenceCase one : cases) {
                 List<AdapterWeight> adapter = one.adapterName().map(n -> List.of(new AdapterWeight(n, 1, one.task()))).orElse(List.of());
-                if (one.adapter() != null && engine.adapters().find(one.adapter()).isEmpty()) {
-                    engine.adapters().register(one.adapter(), name, adapterFolder(one));
+                if (one.adapter() != null && engine.adapters().find(TENANT, one.adapter()).isEmpty()) {
+                    engine.adapters().register(AdapterRegistration.folder(one.adapter(), name, adapterFolder(one)));
                 }
                 List<CompletableFuture<int[]>> outputs = new ArrayList<>();
                 for (int i = 0; i < one.prompts().length; i++) {
                     Sampling sampling = Sampling.builder().temperature(0).maxTokens(one.greedy()[i].length).ignoreEos(true).build();
                     CollectingSink sink = new CollectingSink();
-                    engine.generate(new GenerationRequest(one.name(), "verify", name, adapter, new Prompt.Tokens(one.prompts()[i]), sampling, 1),
+                    engine.generate(new GenerationRequest(one.name(), TENANT, name, adapter, new Prompt.Tokens(one.prompts()[i]), sampling, 1),
                             sink);
                     outputs.add(sink.tokens());
                 }

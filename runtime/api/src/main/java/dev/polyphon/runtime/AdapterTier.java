@@ -1,0 +1,17 @@
+package dev.polyphon.runtime;
+
+/** How near an adapter is to being computed with. */
+public enum AdapterTier {
+    /** Known by name; its files are still where they come from. */
+    REGISTERED,
+    /** On the way here. */
+    FETCHING,
+    /** Its files are on this machine. */
+    DISK,
+    /** In this machine's memory. */
+    HOST,
+    /** Where the model computes; on a CPU that is this machine's memory, and {@link #HOST} is skipped. */
+    LOADED,
+    /** Folded into a copy of the base's weights. */
+    MERGED
+}
