@@ -19,6 +19,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
+import java.util.stream.IntStream;
 
 /**
  * Kernels for one NVIDIA GPU, by the driver API and NVRTC. Weights stay as their file has them; activations, keys, values and sums are f32.
@@ -103,6 +105,19 @@ public final class CudaKernels implements Kernels {
     public void read(Tensor tensor, int firstRow, int rows, float[] values) {
         CudaTensor t = ((CudaTensor) tensor).holding(firstRow, rows);
         device.download(t.row(firstRow), values, 0, rows * t.columns());
+    }
+
+    @Override
+    public void read(Weight weight, int firstRow, int rows, float[] values) {
+        Objects.checkFromIndexSize(firstRow, rows, weight.out());
+        if (rows == 0) {
+            return;
+        }
+        // All weights stand row after row, so that any is a table as well.
+        try (Tensor looked = tensor(rows, weight.in())) {
+            embed(weight, IntStream.range(firstRow, firstRow + rows).toArray(), rows, 1, looked);
+            read(looked, 0, rows, values);
+        }
     }
 
     @Override
