@@ -23,6 +23,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * Collects the forms of one adapter while a reader goes through its tensors, and owns the memory they stand in: copies, since files may change or vanish
@@ -189,6 +190,11 @@ final class AdapterBuilder implements AutoCloseable {
                 add(part.site(), form);
             }
         }
+    }
+
+    /** Whether a tensor is of the base's embedding or head, by its name. */
+    boolean ofEmbeddingOrHead(String tensor) {
+        return Stream.of(Module.EMBED, Module.HEAD).flatMap(module -> base.layout().place(module).stream()).anyMatch(place -> tensor.startsWith(place.path()));
     }
 
     ArchitectureSpec spec() {

@@ -62,11 +62,19 @@ final class AdapterOptions {
     }
 
     double number(String key) throws IOException {
-        return config.number(key);
+        return finite(key, config.number(key));
     }
 
     double number(String key, double absent) throws IOException {
-        return config.number(key, absent);
+        return finite(key, config.number(key, absent));
+    }
+
+    /** Numbers become factors of single precision. */
+    private static double finite(String key, double value) throws AdapterFault {
+        if (!Float.isFinite((float) value)) {
+            throw new AdapterFault("option " + key + " = " + value + " is too large");
+        }
+        return value;
     }
 
     boolean bool(String key) throws IOException {
@@ -127,7 +135,7 @@ final class AdapterOptions {
                 throw new AdapterFault(key + " has a pattern of " + field.getKey().length() + " characters; at most " + LONGEST_PATTERN);
             }
             try {
-                patterns.put(Pattern.compile("(.*\\.)?(" + field.getKey() + ")"), field.getValue().doubleValue());
+                patterns.put(Pattern.compile("(.*\\.)?(" + field.getKey() + ")"), finite(key + "." + field.getKey(), field.getValue().doubleValue()));
             } catch (PatternSyntaxException e) {
                 throw new AdapterFault(key + " has the invalid pattern " + field.getKey() + ": " + e.getDescription());
             }

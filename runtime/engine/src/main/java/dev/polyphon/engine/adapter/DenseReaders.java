@@ -26,7 +26,16 @@ final class DenseReaders {
     }
 
     private static Matrix factor(AdapterTensors tensors, String name) throws AdapterFault {
-        return tensors.names().contains(name) ? tensors.matrix(name) : tensors.matrix(name + "_a").times(tensors.matrix(name + "_b"));
+        if (tensors.names().contains(name)) {
+            return tensors.matrix(name);
+        }
+        Matrix a = tensors.matrix(name + "_a");
+        Matrix b = tensors.matrix(name + "_b");
+        if (a.columns() != b.rows()) {
+            throw new AdapterFault("tensors " + name + "_a [" + a.rows() + ", " + a.columns() + "] and " + name + "_b [" + b.rows() + ", " + b.columns()
+                    + "] do not fit each other");
+        }
+        return a.times(b);
     }
 
     /** C3A (Chen et al. 2024): blocks of circulant matrices, each given by one of its rows. */

@@ -31,6 +31,7 @@ final class HubReaders {
             part(options.inside(config), name, tensors, out);
             return;
         }
+        options.inside(config).understand("architecture", "configs");
         for (JsonNode part : config.path("configs")) {
             part(options.inside(part), name, tensors, out);
         }
@@ -98,8 +99,8 @@ final class HubReaders {
             normWeight = out.vector(tensors.vector(path + ".adapter_norm_before.weight", width));
             normBias = out.vector(tensors.vector(path + ".adapter_norm_before.bias", width));
             // Saved a second time as the first step of the way down.
-            tensors.find(path + ".adapter_down.0.weight");
-            tensors.find(path + ".adapter_down.0.bias");
+            tensors.vector(path + ".adapter_down.0.weight", width);
+            tensors.vector(path + ".adapter_down.0.bias", width);
         }
         String downPath = path + (normed ? ".adapter_down.1" : ".adapter_down.0");
         String upPath = path + ".adapter_up";
@@ -202,7 +203,9 @@ final class HubReaders {
                 .orElseThrow(() -> new AdapterFault("tensors of " + ending + " are missing"));
         for (String copy : copies) {
             // Every layer names the same tensors again.
-            tensors.find(copy);
+            if (copy.contains(".pool.") && tensors.names().contains(path + copy.substring(copy.indexOf(ending) + ending.length()))) {
+                tensors.find(copy);
+            }
         }
         Matrix all;
         if (config.bool("flat")) {

@@ -73,7 +73,9 @@ final class LoraReader implements AdapterReader {
         biases(tensors, out);
         for (String path : tensors.modules(".base_layer.weight")) {
             // PEFT saves the base's own embedding and head beside their deltas.
-            tensors.take(path + ".base_layer.weight");
+            Target target = out.target(path, path + ".base_layer.weight");
+            boolean table = target.module() == Module.EMBED;
+            tensors.matrix(path + ".base_layer.weight", table ? out.spec().vocabulary() : target.out(), table ? out.spec().hidden() : target.in());
         }
         EmbeddingReaders.tokenRows(tensors, options.json("trainable_token_indices"), ".token_adapter.trainable_tokens_delta", out);
         JsonNode invocation = options.json("alora_invocation_tokens");

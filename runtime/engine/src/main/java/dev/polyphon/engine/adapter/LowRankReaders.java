@@ -139,6 +139,9 @@ final class LowRankReaders {
             float[] lambda = tensors.values(path + ".randlora_lambda", r, bases);
             float[] gamma = tensors.values(path + ".randlora_gamma", bases, -1);
             int widthGamma = gamma.length / bases;
+            if (widthGamma < small) {
+                throw new AdapterFault("tensor " + path + ".randlora_gamma has " + widthGamma + " columns, this base needs " + small);
+            }
             // The library flattens A's scaled copies with the basis index fastest, and B with the rank index fastest.
             Matrix narrow = Matrix.of(r * bases, small, (f, c) -> (double) lambda[f / bases * bases + f % bases]
                     * a[(f / bases * countA + Math.min(f % bases, countA - 1)) * widthA + c] * gamma[f % bases * widthGamma + c]);

@@ -143,10 +143,7 @@ final class RotationReaders {
         options.only("bias");
         for (String path : tensors.modules(".hra_u")) {
             Target target = out.linear(path, path + ".hra_u");
-            Matrix u = tensors.matrix(path + ".hra_u");
-            if (u.rows() != target.in()) {
-                throw new AdapterFault("tensor " + path + ".hra_u is [" + u.rows() + ", " + u.columns() + "], this base needs " + target.in() + " rows");
-            }
+            Matrix u = tensors.matrix(path + ".hra_u", target.in(), options.integer("r"));
             Matrix turn = Matrix.identity(target.in());
             Matrix[] vectors = directions(u, options.bool("apply_GS"));
             Matrix down = null;

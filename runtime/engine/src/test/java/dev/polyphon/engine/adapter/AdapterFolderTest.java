@@ -80,6 +80,9 @@ class AdapterFolderTest {
             lora-llama-qv-r8 | r                 | 0                   | at least 1
             lora-llama-qv-r8 | r                 | "8"                 | r
             lora-llama-qv-r8 | r                 | 7                   | lora_A
+            lora-llama-qv-r8 | lora_alpha        | 1e39                | lora_alpha = 1.0E39 is too large
+            lora-llama-qv-r8 | alpha_pattern     | {"q_proj": 1e300}   | alpha_pattern.q_proj = 1.0E300 is too large
+            lora-llama-qv-r8 | use_bdlora        | {"match": true}     | use_bdlora
             lora-llama-qv-r8 | peft_type         | "NEXT_YEARS"        | NEXT_YEARS
             lora-llama-qv-r8 | peft_type         | null                | peft_type
             ia3-llama        | invented_later    | true                | invented_later
