@@ -43,7 +43,7 @@ public final class Main {
 
     private static Runtime open(String name, Path model, EngineConfig config) throws IOException {
         return Engine.open(new EngineOptions(name, model, config.contextLength(), config.maxSequences(), config.stepTokens(),
-                config.kvBytes(), config.blockSize(), config.queueLimit(), config.adapterBytes()), Devices.open(config.device(), config.threads()));
+                config.kvBytes(), config.blockSize(), config.queueLimit(), config.adapterBytes(), config.adapterStore()), Devices.open(config.device(), config.threads()));
     }
 
     /** What a user can put right is told in one line; only a fault of the program comes with its stack. */

@@ -92,7 +92,7 @@ public final class Engine implements Runtime {
             Decoder decoder = owned.own(new Decoder(kernels, spec, weights, options.stepTokens(), options.maxSequences(), context));
             Observers observers = new Observers();
             ExecutorService executor = owned.own(Executors.newVirtualThreadPerTaskExecutor());
-            AdapterPool adapters = owned.own(new AdapterPool(options.name(),
+            AdapterPool adapters = owned.own(new AdapterPool(options.name(), options.adapterStore(),
                     parts -> AdapterFolder.load(parts, checkpoint, kernels), options.adapterBytes(), executor, observers));
             StepLoop loop = owned.own(new StepLoop(decoder, cache, spec.vocabulary(), observers));
             Vocabulary vocabulary = new Vocabulary(spec.vocabulary(), text.endTokens(), text::bytes);
@@ -119,7 +119,7 @@ public final class Engine implements Runtime {
 
     @Override
     public AdapterCatalog adapters() {
-        return adapters;
+        return adapters.catalog();
     }
 
     @Override

@@ -14,6 +14,7 @@ import java.nio.file.Path;
  * @param blockSize positions of a KV block
  * @param queueLimit most sequences accepted and not yet finished, beyond which requests are refused
  * @param adapterBytes bytes up to which unused adapters stay in memory
+ * @param adapterStore folder that keeps what is registered; null to forget it at the end
  */
 public record EngineOptions(
         String name,
@@ -24,10 +25,11 @@ public record EngineOptions(
         long kvBytes,
         int blockSize,
         int queueLimit,
-        long adapterBytes) {
+        long adapterBytes,
+        Path adapterStore) {
 
     public static EngineOptions of(String name, Path model) {
-        return new EngineOptions(name, model, 0, 64, 128, 1L << 30, 32, 512, 1L << 30);
+        return new EngineOptions(name, model, 0, 64, 128, 1L << 30, 32, 512, 1L << 30, null);
     }
 
     public EngineOptions {
@@ -47,18 +49,22 @@ public record EngineOptions(
     }
 
     public EngineOptions withSteps(int maxSequences, int stepTokens) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, adapterStore);
     }
 
     public EngineOptions withQueueLimit(int value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, value, adapterBytes);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, value, adapterBytes, adapterStore);
     }
 
     public EngineOptions withAdapterBytes(long value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, value);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, value, adapterStore);
     }
 
     public EngineOptions withKv(long kvBytes, int blockSize) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, adapterStore);
+    }
+
+    public EngineOptions withAdapterStore(Path value) {
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, value);
     }
 }

@@ -28,7 +28,7 @@ final class AdapterFolder {
         for (Path entry : entries) {
             String name = entry.getFileName().toString();
             try {
-                catalog.register(AdapterRegistration.folder(name, base, entry));
+                catalog.register(AdapterRegistration.folder(name, base, entry).replacing(true));
             } catch (RuntimeFault fault) {
                 LOG.warn("adapter {} is left out: {}", name, fault.getMessage());
             }

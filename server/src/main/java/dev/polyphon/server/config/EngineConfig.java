@@ -1,5 +1,7 @@
 package dev.polyphon.server.config;
 
+import java.nio.file.Path;
+
 /**
  * How the engine in this process is set up.
  *
@@ -12,6 +14,8 @@ package dev.polyphon.server.config;
  * @param blockSize positions of a KV block
  * @param queueLimit most sequences waiting and running, beyond which requests are refused
  * @param adapterBytes bytes up to which unused adapters stay in memory
+ * @param adapterStore folder that keeps what is registered; null to forget it at the end
  */
 public record EngineConfig(
-        String device, int threads, int contextLength, int maxSequences, int stepTokens, long kvBytes, int blockSize, int queueLimit, long adapterBytes) {}
+        String device, int threads, int contextLength, int maxSequences, int stepTokens, long kvBytes, int blockSize, int queueLimit, long adapterBytes,
+        Path adapterStore) {}

@@ -5,6 +5,7 @@ import dev.polyphon.server.observe.AccessLog;
 import dev.polyphon.server.observe.ObserveSettings;
 import dev.polyphon.server.openai.AdapterSettings;
 import dev.polyphon.server.openai.RequestLimits;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
@@ -66,7 +67,7 @@ public record PolyphonConfig(
         Section server = root.section("server");
         Section adapters = root.section("adapters");
         Section log = root.section("log");
-        EngineConfig engine = engine(root.section("engine"));
+        EngineConfig engine = engine(root.section("engine"), adapters.text("store", ""));
         return new PolyphonConfig(
                 models.text("base", ""),
                 models.text("name", ""),
@@ -114,7 +115,7 @@ public record PolyphonConfig(
                 limits.integer("logitBias", 1024, 0, MANY));
     }
 
-    private static EngineConfig engine(Section engine) {
+    private static EngineConfig engine(Section engine, String adapterStore) {
         int maxSequences = engine.integer("maxSequences", 64, 1, 65_536);
         int stepTokens = engine.integer("stepTokens", 0, 0, 1 << 20);
         if (stepTokens == 0) {
@@ -135,7 +136,8 @@ public record PolyphonConfig(
                 engine.bytes("kvBytes", 1 << 30, 1 << 10, 1L << 50),
                 engine.integer("blockSize", 32, 1, 1024),
                 engine.integer("queueLimit", 512, 1, MANY),
-                engine.bytes("adapterBytes", 1 << 30, 0, 1L << 50));
+                engine.bytes("adapterBytes", 1 << 30, 0, 1L << 50),
+                adapterStore.isEmpty() ? null : Path.of(adapterStore));
     }
 
     private static ObserveSettings observe(Section metrics, Section log, EngineConfig engine) {

@@ -1,0 +1,243 @@
+package dev.polyphon.engine.pool;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.polyphon.engine.adapter.AdapterFault;
+import dev.polyphon.engine.adapter.AdapterPart;
+import dev.polyphon.engine.adapter.LoadedAdapter;
+import dev.polyphon.engine.backend.Owned;
+import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterId;
+import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.AdapterQuery;
+import dev.polyphon.runtime.AdapterRegistration;
+import dev.polyphon.runtime.AdapterSource;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.RuntimeObserver;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import net.jqwik.api.constraints.IntRange;
+import net.jqwik.api.constraints.Size;
+
+/** A pool over a loader that makes nothing, on an executor that the test turns by hand. */
+class AdapterPoolTest {
+    private static final int ADAPTERS = 5;
+    private static final int BYTES = 10;
+
+    private final Deque<Runnable> tasks = new ArrayDeque<>();
+    private int open;
+    private int loads;
+
+    private LoadedAdapter load(List<AdapterPart> parts) throws IOException {
+        loads++;
+        String text = Files.readString(parts.getFirst().folder().path().resolve("adapter_model.bin"));
+        if (text.startsWith("bad")) {
+            throw new AdapterFault("tensor x is bad");
+        }
+        open++;
+        Owned memory = new Owned();
+        memory.own(() -> open--);
+        return new LoadedAdapter(new AdapterWeights(text, 1, Map.of(), null, new int[0]), BYTES, memory);
+    }
+
+    private AdapterPool pool(long budget) throws IOException {
+        return new AdapterPool("base", null, this::load, budget, tasks::add, new RuntimeObserver() {});
+    }
+
+    private void turn() {
+        while (!tasks.isEmpty()) {
+            tasks.poll().run();
+        }
+    }
+
+    private static Path write(Path folder, String content) throws IOException {
+        Files.createDirectories(folder);
+        Files.writeString(folder.resolve("adapter_config.json"), "{\"peft_type\": \"LORA\"}");
+        Files.writeString(folder.resolve("adapter_model.bin"), content);
+        return folder;
+    }
+
+    private static void register(AdapterCatalog catalog, Path root, int count) throws IOException {
+        for (int i = 0; i < count; i++) {
+            catalog.register(AdapterRegistration.folder("a" + i, "base", write(root.resolve("a" + i), "content " + i)));
+        }
+    }
+
+    private static CompletableFuture<AdapterPool.Lease> acquire(AdapterPool pool, String name) {
+        return pool.acquire("tenant", List.of(new AdapterWeight(name)));
+    }
+
+    private static RuntimeFault fault(CompletableFuture<?> future) {
+        assertThat(future).isCompletedExceptionally();
+        return AdapterPool.fault(future.exceptionNow());
+    }
+
+    @Property(tries = 60)
+    void leaksNothingWhateverHappens(@ForAll @Size(min = 1, max = 80) List<@IntRange(max = 59) Integer> actions, @ForAll @IntRange(max = 4) int room)
+            throws IOException {
+        Path root = Files.createTempDirectory("pool");
+        open = 0;
+        tasks.clear();
+        try (AdapterPool pool = pool((long) room * BYTES)) {
+            AdapterCatalog catalog = pool.catalog();
+            register(catalog, root, ADAPTERS);
+            List<CompletableFuture<AdapterPool.Lease>> held = new ArrayList<>();
+            for (int action : actions) {
+                String name = "a" + action % ADAPTERS;
+                AdapterId id = AdapterId.shared(name);
+                boolean live = catalog.find("tenant", name).isPresent();
+                switch (action / ADAPTERS) {
+                    case 0, 1, 2, 3 -> held.add(acquire(pool, name));
+                    case 4, 5 -> {
+                        if (!tasks.isEmpty()) {
+                            tasks.poll().run();
+                        }
+                    }
+                    case 6, 7 -> held.stream().filter(lease -> lease.isDone() && !lease.isCompletedExceptionally()).skip(action % 3).findFirst()
+                            .ifPresent(lease -> {
+                                lease.join().close();
+                                held.remove(lease);
+                            });
+                    case 8 -> write(root.resolve(name), (action % 2 == 0 ? "bad " : "new ") + held.size());
+                    case 9 -> {
+                        if (live) {
+                            catalog.unload(id);
+                        }
+                    }
+                    case 10 -> {
+                        if (live) {
+                            catalog.remove(id);
+                        } else {
+                            catalog.restore(id);
+                        }
+                    }
+                    default -> {
+                        if (live) {
+                            catalog.load(id);
+                        }
+                    }
+                }
+                assertThat(pool.bytes()).isEqualTo((long) pool.loaded() * BYTES);
+                held.stream().filter(lease -> lease.isDone() && !lease.isCompletedExceptionally())
+                        .forEach(lease -> assertThat(lease.join().weights()).isNotNull());
+            }
+            turn();
+            assertThat(held).allMatch(CompletableFuture::isDone);
+            held.stream().filter(lease -> !lease.isCompletedExceptionally()).forEach(lease -> lease.join().close());
+            assertThat(open).isEqualTo(pool.loaded()).isLessThanOrEqualTo(room);
+        } finally {
+            assertThat(open).isZero();
+            try (var files = Files.walk(root)) {
+                files.sorted(java.util.Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
+            }
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void takesAChangedFolderOverWithoutARefusal(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(100)) {
+            register(pool.catalog(), root, 1);
+            var first = acquire(pool, "a0");
+            turn();
+            String old = pool.catalog().find("tenant", "a0").orElseThrow().version();
+            write(root.resolve("a0"), "bad and longer");
+            var meanwhile = acquire(pool, "a0");
+            assertThat(meanwhile).isCompleted();
+            turn();
+            var still = acquire(pool, "a0");
+            assertThat(still.join().weights().toString()).isEqualTo("content 0");
+
+            write(root.resolve("a0"), "another content");
+            var last = acquire(pool, "a0");
+            assertThat(last.join().weights().toString()).isEqualTo("content 0");
+            turn();
+            var renewed = acquire(pool, "a0");
+            assertThat(renewed.join().weights().toString()).isEqualTo("another content");
+            assertThat(first.join().weights().toString()).isEqualTo("content 0");
+            assertThat(pool.catalog().versions(AdapterId.shared("a0"))).hasSize(2).extracting(AdapterInfo::version).contains(old).doesNotHaveDuplicates();
+            var gone = acquire(pool, "a0@" + old.substring(0, 8));
+            List.of(first, meanwhile, still, last).forEach(lease -> lease.join().close());
+            turn();
+            assertThat(fault(gone).getMessage()).contains("no longer holds");
+            renewed.join().close();
+            assertThat(open).isEqualTo(1);
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void remembersAFailureUntilTheFilesChange(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(100)) {
+            register(pool.catalog(), root, 1);
+            write(root.resolve("a0"), "bad");
+            var first = acquire(pool, "a0");
+            turn();
+            assertThat(fault(first).kind()).isEqualTo(RuntimeFault.Kind.ADAPTER_UNUSABLE);
+            var again = acquire(pool, "a0");
+            assertThat(fault(again).retryAfter()).isPresent();
+            assertThat(loads).isEqualTo(1);
+            assertThat(pool.catalog().list(new AdapterQuery(null, null, "", Map.of(), Set.of(), true, false, 10, null)).adapters()).hasSize(1);
+            write(root.resolve("a0"), "good now");
+            var good = acquire(pool, "a0");
+            turn();
+            good.join().close();
+            assertThat(pool.catalog().find("tenant", "a0").orElseThrow().failure()).isNull();
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void keepsPinnedAdapters(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(2 * BYTES)) {
+            register(pool.catalog(), root, ADAPTERS);
+            pool.catalog().pin(AdapterId.shared("a0"), true);
+            turn();
+            for (int i = 1; i < ADAPTERS; i++) {
+                var lease = acquire(pool, "a" + i);
+                turn();
+                lease.join().close();
+            }
+            assertThat(pool.catalog().find("tenant", "a0").orElseThrow().loaded()).isTrue();
+            assertThat(pool.loaded()).isEqualTo(2);
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void showsATenantItsOwnAndTheSharedOnesPageByPage(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(100)) {
+            AdapterCatalog catalog = pool.catalog();
+            register(catalog, root, ADAPTERS);
+            for (String owner : List.of("acme", "other")) {
+                for (String name : List.of("a1", owner + "-1")) {
+                    catalog.register(new AdapterRegistration(new AdapterId(owner, name), "base",
+                            new AdapterSource.Folder(write(root.resolve(owner + name), owner)), Map.of("by", owner), null, false));
+                }
+            }
+            List<String> seen = new ArrayList<>();
+            AdapterQuery query = AdapterQuery.visibleTo("acme", 2);
+            for (String next = ""; next != null; query = query.from(next)) {
+                var page = catalog.list(query);
+                page.adapters().forEach(info -> seen.add(info.id().toString()));
+                next = page.next();
+            }
+            assertThat(seen).containsExactly("a0", "a1 of acme", "a2", "a3", "a4", "acme-1 of acme");
+            assertThat(catalog.list(new AdapterQuery("acme", null, "acme", Map.of("by", "acme"), Set.of(), false, false, 9, null)).adapters()).hasSize(1);
+            var hidden = acquire(pool, "other-1");
+            assertThat(fault(pool.acquire("acme", List.of(new AdapterWeight("other-1")))).getMessage().replace("other-1", "x"))
+                    .isEqualTo(fault(pool.acquire("acme", List.of(new AdapterWeight("none")))).getMessage().replace("none", "x"));
+            assertThat(fault(hidden).kind()).isEqualTo(RuntimeFault.Kind.UNKNOWN_ADAPTER);
+            assertThatThrownBy(() -> new AdapterId("acme", "../etc")).isInstanceOf(RuntimeFault.class);
+        }
+    }
+}
