@@ -2,6 +2,8 @@ package dev.polyphon.engine.model;
 
 import dev.polyphon.engine.backend.LowRank;
 import dev.polyphon.engine.backend.Projection;
+import dev.polyphon.engine.backend.Tensor;
+import dev.polyphon.engine.backend.Weight;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -24,14 +26,23 @@ public final class AdapterPlan {
     record Use(Form form, Segment segment, Projection projection) {}
 
     /**
+     * Rows that a group's weights are applied to at once.
+     *
+     * @param end past the last row; -1 for the end of the batch
+     * @param projections with the base's weights, or what an adapter has in their place
+     */
+    record Pass(int first, int end, List<Projection> projections) {}
+
+    /**
      * What a group of modules needs.
      *
+     * @param passes in order of rows, when some rows have other weights than the base's; empty when all have the base's
      * @param before forms that act before the low-rank deltas, in order
      * @param lowRank the low-rank deltas of all segments and modules
      * @param after forms that act after them
      */
-    record Effects(List<Use> before, List<LowRank> lowRank, List<Use> after) {
-        static final Effects NONE = new Effects(List.of(), List.of(), List.of());
+    record Effects(List<Pass> passes, List<Use> before, List<LowRank> lowRank, List<Use> after) {
+        static final Effects NONE = new Effects(List.of(), List.of(), List.of(), List.of());
     }
 
     /** No adapters at all. */
@@ -99,7 +110,8 @@ public final class AdapterPlan {
         for (Segment segment : segments) {
             for (int i = 0; i < group.modules().size(); i++) {
                 Projection projection = group.projections().get(i);
-                for (Form form : segment.adapter.at(group.layer(), group.modules().get(i), group.expert())) {
+                List<Form> forms = forms(segment, group, i);
+                for (Form form : forms.subList(replacement(forms) + 1, forms.size())) {
                     switch (form) {
                         case Form.LowRankDelta d ->
                             lowRank.add(new LowRank(segment.firstRow, segment.rows, d.a(), d.b(), d.scale(), projection.out()));
@@ -109,8 +121,55 @@ public final class AdapterPlan {
                 }
             }
         }
-        return before.isEmpty() && lowRank.isEmpty() && after.isEmpty()
+        List<Pass> passes = passes(group);
+        return passes.isEmpty() && before.isEmpty() && lowRank.isEmpty() && after.isEmpty()
                 ? Effects.NONE
-                : new Effects(List.copyOf(before), List.copyOf(lowRank), List.copyOf(after));
+                : new Effects(passes, List.copyOf(before), List.copyOf(lowRank), List.copyOf(after));
+    }
+
+    private static List<Form> forms(Segment segment, ModuleGroup group, int module) {
+        return segment.adapter.at(group.layer(), group.modules().get(module), group.expert());
+    }
+
+    /** Where the form stands that puts another weight in the place of the base's, which makes those before it needless; -1 for nowhere. */
+    private static int replacement(List<Form> forms) {
+        for (int i = forms.size() - 1; i >= 0; i--) {
+            if (forms.get(i) instanceof Form.Replacement) {
+                return i;
+            }
+        }
+        return -1;
+    }
+
+    /** Each row is multiplied once: with its adapter's own weight, where it has one, or with the base's. */
+    private List<Pass> passes(ModuleGroup group) {
+        List<Pass> passes = new ArrayList<>();
+        int done = 0;
+        for (Segment segment : segments) {
+            List<Projection> own = new ArrayList<>();
+            for (int i = 0; i < group.modules().size(); i++) {
+                Projection base = group.projections().get(i);
+                List<Form> forms = forms(segment, group, i);
+                int at = replacement(forms);
+                own.add(at >= 0 && forms.get(at) instanceof Form.Replacement(Weight weight, Tensor bias) ? new Projection(weight, bias, base.out()) : base);
+            }
+            if (own.equals(group.projections())) {
+                continue;
+            }
+            if (done < segment.firstRow) {
+                passes.add(new Pass(done, segment.firstRow, group.projections()));
+            }
+            done = segment.firstRow + segment.rows;
+            Pass last = passes.isEmpty() ? null : passes.getLast();
+            if (last != null && last.end == segment.firstRow && last.projections.equals(own)) {
+                passes.set(passes.size() - 1, new Pass(last.first, done, last.projections));
+            } else {
+                passes.add(new Pass(segment.firstRow, done, List.copyOf(own)));
+            }
+        }
+        if (!passes.isEmpty()) {
+            passes.add(new Pass(done, -1, group.projections()));
+        }
+        return List.copyOf(passes);
     }
 }

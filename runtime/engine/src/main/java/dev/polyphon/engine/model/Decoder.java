@@ -10,6 +10,7 @@ import dev.polyphon.engine.backend.Projection;
 import dev.polyphon.engine.backend.RotaryTable;
 import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.model.AdapterPlan.Effects;
+import dev.polyphon.engine.model.AdapterPlan.Pass;
 import dev.polyphon.engine.model.AdapterPlan.Segment;
 import dev.polyphon.engine.model.AdapterPlan.Use;
 import dev.polyphon.engine.model.AdapterWeights.Prefix;
@@ -299,8 +300,16 @@ public final class Decoder implements AutoCloseable {
     }
 
     private void linear(Tensor input, int rows, ModuleGroup group, AdapterPlan plan) {
-        kernels.linear(input, 0, rows, group.projections());
         Effects effects = plan.effects(group);
+        if (effects.passes().isEmpty()) {
+            kernels.linear(input, 0, rows, group.projections());
+        }
+        for (Pass pass : effects.passes()) {
+            int end = pass.end() < 0 ? rows : pass.end();
+            if (end > pass.first()) {
+                kernels.linear(input, pass.first(), end - pass.first(), pass.projections());
+            }
+        }
         for (Use use : effects.before()) {
             forms.apply(use, input, x);
         }

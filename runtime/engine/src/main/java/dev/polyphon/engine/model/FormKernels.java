@@ -50,7 +50,6 @@ final class FormKernels implements AutoCloseable {
                 multiply(rows(x, first, rows, 1), rows, delta, null, product);
                 kernels.addRows(product, 0, y, first, rows, 1);
             }
-            case Form.Replacement(Weight weight, Tensor bias) -> recompute(rows(x, first, rows, 1), weight, bias, y, first, rows);
             case Form.InputScale(Tensor scale) -> {
                 Tensor scaled = rows(x, first, rows, 1);
                 kernels.scaleShift(scaled, 0, rows, scale, null);
@@ -62,6 +61,7 @@ final class FormKernels implements AutoCloseable {
                 recompute(mapped, projection.weight(), projection.bias(), y, first, rows);
             }
             case Bottleneck b -> bottleneck(b, x, residual, projection, first, rows);
+            case Form.Replacement r -> throw new IllegalStateException("other weights have passes of their own");
             case Form.LowRankDelta d -> throw new IllegalStateException("low-rank deltas are batched");
             case Form.NormReplacement n -> throw new IllegalStateException("a norm's form at a linear module");
             case Form.EmbeddingReplacement e -> throw new IllegalStateException("an embedding's form at a linear module");
