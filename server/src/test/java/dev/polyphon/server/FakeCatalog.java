@@ -95,4 +95,10 @@ final class FakeCatalog implements AdapterCatalog {
             throw RuntimeFault.of(RuntimeFault.Kind.UNKNOWN_ADAPTER, "no adapter " + id);
         }
     }
+
+    @Override
+    public AdapterInfo pin(AdapterId id, boolean pinned) {
+        return adapters.computeIfPresent(id, (key, info) -> new AdapterInfo(id, info.version(), info.base(), info.kind(), info.source(), info.labels(), pinned,
+                info.registered(), null, info.tier(), null, info.bytes()));
+    }
 }

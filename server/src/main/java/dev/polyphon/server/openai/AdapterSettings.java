@@ -1,5 +1,6 @@
 package dev.polyphon.server.openai;
 
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -12,5 +13,18 @@ import java.util.List;
 public record AdapterSettings(boolean loading, List<Path> roots) {
     public AdapterSettings {
         roots = List.copyOf(roots);
+    }
+
+    /** Whether a folder may be loaded from, which is given as a real path, so that no link leads out. */
+    public boolean allows(Path folder) {
+        return roots.isEmpty() || roots.stream().anyMatch(root -> within(root, folder));
+    }
+
+    private static boolean within(Path root, Path folder) {
+        try {
+            return folder.startsWith(root.toRealPath());
+        } catch (IOException e) {
+            return false;
+        }
     }
 }

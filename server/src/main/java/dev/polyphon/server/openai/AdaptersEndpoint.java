@@ -119,20 +119,11 @@ final class AdaptersEndpoint {
         if (!Files.isDirectory(folder)) {
             throw error(404, NOT_FOUND, "lora_path", "Loading lora failed: No adapter found for " + text + ": it is not a folder.");
         }
-        if (!settings.roots().isEmpty() && settings.roots().stream().noneMatch(root -> within(root, folder))) {
+        if (!settings.allows(folder)) {
             throw error(403, "PermissionError", "lora_path", "Adapters may not be loaded from " + text + ": it is in none of the folders of "
                     + "the setting 'adapters.roots'.");
         }
         return folder;
-    }
-
-    /** Compared as real paths, so that no link leads out. */
-    private static boolean within(Path root, Path folder) {
-        try {
-            return folder.startsWith(root.toRealPath());
-        } catch (IOException e) {
-            return false;
-        }
     }
 
     private String unload(Fields fields) {

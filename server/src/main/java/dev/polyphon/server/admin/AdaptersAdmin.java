@@ -1,0 +1,293 @@
+package dev.polyphon.server.admin;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterId;
+import dev.polyphon.runtime.AdapterInfo;
+import dev.polyphon.runtime.AdapterQuery;
+import dev.polyphon.runtime.AdapterRegistration;
+import dev.polyphon.runtime.AdapterSource;
+import dev.polyphon.runtime.AdapterTier;
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.RuntimeFault.Kind;
+import dev.polyphon.server.http.Exchange;
+import dev.polyphon.server.http.Handler;
+import dev.polyphon.server.http.Response;
+import dev.polyphon.server.openai.AdapterSettings;
+import dev.polyphon.server.openai.ApiError;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.EnumSet;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CompletionException;
+import java.util.stream.Stream;
+
+/** Lists, registers and changes adapters of all owners. The owner is the query's {@code owner}; without one an adapter is shared. */
+final class AdaptersAdmin {
+    private static final int PAGE = 100;
+    private static final int LARGEST_PAGE = 1000;
+    private static final Set<String> REGISTRATION = Set.of("owner", "name", "base", "source", "labels", "version", "replace", "load");
+    private static final Set<String> CHANGE = Set.of("version", "pinned", "labels");
+    private static final Set<String> FILTERS = Set.of("owner", "prefix", "label", "tier", "failed", "deleted", "limit", "after");
+
+    private final Runtime runtime;
+    private final AdapterCatalog catalog;
+    private final AdapterSettings settings;
+
+    AdaptersAdmin(Runtime runtime, AdapterSettings settings) {
+        this.runtime = runtime;
+        this.catalog = runtime.adapters();
+        this.settings = settings;
+    }
+
+    /** Answers a request with JSON. */
+    interface Operation {
+        ObjectNode run(Exchange exchange);
+    }
+
+    /** An operation that looks, on a thread of its own. */
+    Handler looking(Operation operation) {
+        return exchange -> exchange.offload(() -> exchange.respond(answer(exchange, operation)));
+    }
+
+    /** An operation that changes something, as far as the settings allow it. */
+    Handler changing(Operation operation) {
+        return looking(exchange -> {
+            if (!settings.loading()) {
+                throw new AdminException(403, null, "adapters_fixed", "Adapters cannot be changed while this server runs: the setting 'adapters.loading' is off.");
+            }
+            return operation.run(exchange);
+        });
+    }
+
+    private static Response answer(Exchange exchange, Operation operation) {
+        try {
+            return Response.json(200, AdapterJson.MAPPER.writeValueAsBytes(operation.run(exchange)));
+        } catch (AdminException e) {
+            return e.error().response();
+        } catch (RuntimeFault e) {
+            return ApiError.of(e).response();
+        } catch (CompletionException e) {
+            if (e.getCause() instanceof RuntimeFault fault) {
+                return ApiError.of(fault).response();
+            }
+            throw e;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    ObjectNode list(Exchange exchange) {
+        Map<String, List<String>> query = exchange.request().query();
+        for (String key : query.keySet()) {
+            if (!FILTERS.contains(key)) {
+                throw AdminException.invalid(key, "There is no filter '" + key + "'. There are: " + String.join(", ", FILTERS.stream().sorted().toList()) + ".");
+            }
+        }
+        Map<String, String> labels = new HashMap<>();
+        for (String label : query.getOrDefault("label", List.of())) {
+            int colon = label.indexOf(':');
+            if (colon < 1) {
+                throw AdminException.invalid("label", "'label' must be KEY:VALUE, found '" + label + "'.");
+            }
+            labels.put(label.substring(0, colon), label.substring(colon + 1));
+        }
+        Set<AdapterTier> tiers = EnumSet.noneOf(AdapterTier.class);
+        for (String tier : query.getOrDefault("tier", List.of())) {
+            tiers.add(Stream.of(AdapterTier.values()).filter(one -> one.name().toLowerCase(Locale.ROOT).equals(tier)).findFirst()
+                    .orElseThrow(() -> AdminException.invalid("tier", "There is no tier '" + tier + "'.")));
+        }
+        String prefix = parameter(query, "prefix");
+        return AdapterJson.page(catalog.list(new AdapterQuery(null, parameter(query, "owner"), prefix == null ? "" : prefix, labels, tiers,
+                flag(query, "failed"), flag(query, "deleted"), limit(query), parameter(query, "after"))));
+    }
+
+    private static String parameter(Map<String, List<String>> query, String name) {
+        List<String> values = query.getOrDefault(name, List.of());
+        if (values.size() > 1) {
+            throw AdminException.invalid(name, "'" + name + "' may be given once, found " + values.size() + ".");
+        }
+        return values.isEmpty() ? null : values.getFirst();
+    }
+
+    private static boolean flag(Map<String, List<String>> query, String name) {
+        String text = parameter(query, name);
+        if (text != null && !text.equals("true") && !text.equals("false")) {
+            throw AdminException.invalid(name, "'" + name + "' must be true or false, found '" + text + "'.");
+        }
+        return "true".equals(text);
+    }
+
+    private static int limit(Map<String, List<String>> query) {
+        String text = parameter(query, "limit");
+        if (text == null) {
+            return PAGE;
+        }
+        if (!text.matches("[0-9]{1,6}") || Integer.parseInt(text) < 1 || Integer.parseInt(text) > LARGEST_PAGE) {
+            throw AdminException.invalid("limit", "'limit' must be 1 to " + LARGEST_PAGE + ", found '" + text + "'.");
+        }
+        return Integer.parseInt(text);
+    }
+
+    private static AdapterId id(Exchange exchange) {
+        String owner = parameter(exchange.request().query(), "owner");
+        return new AdapterId(owner == null ? AdapterId.SHARED : owner, exchange.parameter("name"));
+    }
+
+    ObjectNode show(Exchange exchange) {
+        AdapterId id = id(exchange);
+        return AdapterJson.one(catalog.find(id.owner(), id.name()).filter(info -> info.id().equals(id))
+                .orElseThrow(() -> RuntimeFault.of(Kind.UNKNOWN_ADAPTER, "adapter " + id.name() + " is not registered")));
+    }
+
+    ObjectNode versions(Exchange exchange) {
+        return AdapterJson.list(catalog.versions(id(exchange)));
+    }
+
+    ObjectNode register(Exchange exchange) {
+        ObjectNode body = body(exchange, REGISTRATION);
+        String base = text(body, "base");
+        if (base == null) {
+            if (runtime.models().size() != 1) {
+                throw AdminException.invalid("base", "This server has " + runtime.models().size() + " base models: 'base' must name one.");
+            }
+            base = runtime.models().getFirst().name();
+        }
+        String owner = text(body, "owner");
+        AdapterId id = new AdapterId(owner == null ? AdapterId.SHARED : owner, required(body, "name"));
+        if (runtime.model(id.name()).isPresent()) {
+            throw new AdminException(409, "name", "conflict", "'" + id.name() + "' is the name of a base model.");
+        }
+        var registration = new AdapterRegistration(id, base, source(required(body, "source")), labels(body), text(body, "version"), flag(body, "replace", false));
+        return AdapterJson.one(flag(body, "load", false) ? catalog.load(registration).join() : catalog.register(registration));
+    }
+
+    /** A folder is taken as its real path, so that no link leads out of the folders that are allowed. */
+    private AdapterSource source(String text) {
+        AdapterSource source = AdapterSource.parse(text);
+        if (!(source instanceof AdapterSource.Folder folder)) {
+            return source;
+        }
+        try {
+            var real = folder.path().toRealPath();
+            if (settings.allows(real)) {
+                return new AdapterSource.Folder(real);
+            }
+        } catch (IOException e) {
+            if (settings.roots().isEmpty()) {
+                throw AdminException.invalid("source", "There is no folder " + text + ".");
+            }
+        }
+        throw new AdminException(403, "source", "folder_not_allowed", "Adapters may not be loaded from " + text + ": it is in none of the folders of the setting "
+                + "'adapters.roots'.");
+    }
+
+    ObjectNode change(Exchange exchange) {
+        AdapterId id = id(exchange);
+        ObjectNode body = body(exchange, CHANGE);
+        if (body.isEmpty()) {
+            throw AdminException.invalid(null, "Nothing to change: name 'version', 'pinned' or 'labels'.");
+        }
+        String version = text(body, "version");
+        Map<String, String> labels = labels(body);
+        boolean pinned = flag(body, "pinned", false);
+        AdapterInfo info = null;
+        if (version != null) {
+            info = catalog.move(id, version);
+        }
+        if (body.has("labels")) {
+            info = catalog.label(id, labels);
+        }
+        if (body.has("pinned")) {
+            info = catalog.pin(id, pinned);
+        }
+        return AdapterJson.one(info);
+    }
+
+    ObjectNode remove(Exchange exchange) {
+        AdapterId id = id(exchange);
+        catalog.remove(id);
+        return AdapterJson.MAPPER.createObjectNode().put("object", "adapter.deleted").put("name", id.name()).put("owner", id.owner()).put("deleted", true);
+    }
+
+    ObjectNode load(Exchange exchange) {
+        return AdapterJson.one(catalog.load(id(exchange)).join());
+    }
+
+    ObjectNode unload(Exchange exchange) {
+        catalog.unload(id(exchange));
+        return show(exchange);
+    }
+
+    ObjectNode restore(Exchange exchange) {
+        return AdapterJson.one(catalog.restore(id(exchange)));
+    }
+
+    private static ObjectNode body(Exchange exchange, Set<String> known) {
+        JsonNode json;
+        try {
+            json = AdapterJson.MAPPER.readTree(exchange.request().body());
+        } catch (JsonProcessingException e) {
+            throw new AdminException(400, null, "invalid_json", "The body is not JSON: " + e.getOriginalMessage() + ".");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        if (!(json instanceof ObjectNode object)) {
+            throw new AdminException(400, null, "invalid_json", "The body must be a JSON object.");
+        }
+        object.fieldNames().forEachRemaining(field -> {
+            if (!known.contains(field)) {
+                throw AdminException.invalid(field, "There is no field '" + field + "'. There are: " + String.join(", ", known.stream().sorted().toList()) + ".");
+            }
+        });
+        return object;
+    }
+
+    private static String required(ObjectNode body, String field) {
+        String text = text(body, field);
+        if (text == null) {
+            throw AdminException.invalid(field, "'" + field + "' is missing.");
+        }
+        return text;
+    }
+
+    private static String text(ObjectNode body, String field) {
+        JsonNode value = body.get(field);
+        if (value != null && !value.isNull() && !value.isTextual()) {
+            throw AdminException.invalid(field, "'" + field + "' must be a string.");
+        }
+        return value == null || value.isNull() ? null : value.textValue();
+    }
+
+    private static boolean flag(ObjectNode body, String field, boolean otherwise) {
+        JsonNode value = body.get(field);
+        if (value != null && !value.isBoolean()) {
+            throw AdminException.invalid(field, "'" + field + "' must be true or false.");
+        }
+        return value == null ? otherwise : value.booleanValue();
+    }
+
+    private static Map<String, String> labels(ObjectNode body) {
+        JsonNode value = body.get("labels");
+        Map<String, String> labels = new HashMap<>();
+        if (value != null) {
+            if (!value.isObject() || value.size() > 64) {
+                throw AdminException.invalid("labels", "'labels' must be an object of at most 64 strings.");
+            }
+            value.properties().forEach(entry -> {
+                if (!entry.getValue().isTextual() || entry.getKey().length() + entry.getValue().textValue().length() > 512) {
+                    throw AdminException.invalid("labels", "A label must be a string, with its name at most 512 characters.");
+                }
+                labels.put(entry.getKey(), entry.getValue().textValue());
+            });
+        }
+        return labels;
+    }
+}

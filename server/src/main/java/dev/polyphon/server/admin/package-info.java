@@ -1,0 +1,2 @@
+/** What operators do while the server runs. */
+package dev.polyphon.server.admin;
