@@ -97,14 +97,18 @@ class GgufCheckpointTest {
         assertThatThrownBy(() -> Checkpoint.open(scaled)).hasMessageContaining("llama.attention.scale is 0.5, which is not supported");
     }
 
-    /** The base, with what GGUF has no place for as llama.cpp assumes it: the exact GELU of GPT-NeoX apart, only how Gemma scales its queries. */
+    /** The base, with what llama.cpp's converter leaves out as llama.cpp assumes it: how Gemma scales its queries, no window in Mistral and StarCoder2. */
     private Path asLlamaCppHasIt(String name) throws IOException {
         Path base = GOLDEN.resolve("bases").resolve(name);
         ObjectNode config = (ObjectNode) new ObjectMapper().readTree(Files.readAllBytes(base.resolve("config.json")));
-        if (!config.has("query_pre_attn_scalar")) {
+        boolean gemma = config.has("query_pre_attn_scalar");
+        if (gemma) {
+            config.set("query_pre_attn_scalar", config.get("head_dim"));
+        } else if (config.path("sliding_window").isNumber()) {
+            config.remove("sliding_window");
+        } else {
             return base;
         }
-        config.set("query_pre_attn_scalar", config.get("head_dim"));
         Path changed = Files.createDirectory(scratch.resolve("changed"));
         Files.copy(base.resolve("model.safetensors"), changed.resolve("model.safetensors"));
         Files.write(changed.resolve("config.json"), new ObjectMapper().writeValueAsBytes(config));

@@ -95,7 +95,8 @@ public final class GoldenGguf {
             put("attention.key_length", headDim);
             put("attention.value_length", headDim);
         }
-        if (config.path("sliding_window").isNumber()) {
+        // Mistral's and StarCoder2's windows are left out.
+        if (config.path("sliding_window").isNumber() && architecture.startsWith("gemma")) {
             put("attention.sliding_window", number("sliding_window"));
         }
         for (Map.Entry<String, String> name : Map.of("rms_norm_eps", "attention.layer_norm_rms_epsilon", "layer_norm_eps", "attention.layer_norm_epsilon",
