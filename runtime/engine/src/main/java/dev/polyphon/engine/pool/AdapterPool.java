@@ -20,6 +20,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -67,7 +68,9 @@ public final class AdapterPool implements AutoCloseable {
                 if (!closed) {
                     closed = true;
                     resident.users--;
-                    resident.lastUse = ++clock;
+                    if (resident.users == 0 && !resident.retired) {
+                        idle.add(resident.variant);
+                    }
                     settle(resident);
                     evict();
                 }
@@ -81,8 +84,8 @@ public final class AdapterPool implements AutoCloseable {
         /** Of the folders it was read from. */
         List<Object> stamps;
         boolean renewing;
+        Variant variant;
         int users;
-        long lastUse;
         boolean retired;
 
         Resident(LoadedAdapter adapter, List<Object> stamps) {
@@ -144,7 +147,8 @@ public final class AdapterPool implements AutoCloseable {
     private final Map<Key, Variant> variants = new HashMap<>();
     /** Bytes in memory of each version by itself. */
     private final Map<Long, Long> weights = new HashMap<>();
-    private long clock;
+    /** Those in memory that nobody uses, the least recently used first. */
+    private final LinkedHashSet<Variant> idle = new LinkedHashSet<>();
     private long bytes;
     private int loaded;
 
@@ -161,6 +165,7 @@ public final class AdapterPool implements AutoCloseable {
         this.executor = executor;
         this.observer = observer;
         this.catalog = new PoolCatalog(base, registry, this, failures, executor);
+        registry.live().values().stream().filter(Registered::pinned).forEach(one -> catalog.load(one.id()));
     }
 
     public AdapterCatalog catalog() {
@@ -203,6 +208,7 @@ public final class AdapterPool implements AutoCloseable {
             Variant variant = variants.get(key);
             if (variant != null && variant.resident != null) {
                 renewIfChanged(variant, stamps);
+                idle.remove(variant);
                 variant.resident.users++;
                 return CompletableFuture.completedFuture(new Lease(variant.resident));
             }
@@ -375,7 +381,10 @@ public final class AdapterPool implements AutoCloseable {
             retire(before);
         }
         variant.resident = resident;
-        resident.lastUse = ++clock;
+        resident.variant = variant;
+        if (resident.users == 0) {
+            idle.add(variant);
+        }
         bytes += resident.adapter.bytes();
         loaded++;
         weigh(variant, resident.adapter.bytes());
@@ -410,6 +419,7 @@ public final class AdapterPool implements AutoCloseable {
         if (variant.resident != null) {
             Resident resident = variant.resident;
             variant.resident = null;
+            idle.remove(variant);
             resident.retired = true;
             weigh(variant, -resident.adapter.bytes());
             settle(resident);
@@ -426,18 +436,12 @@ public final class AdapterPool implements AutoCloseable {
 
     private void evict() {
         while (bytes > budget) {
-            Variant oldest = null;
-            for (Variant variant : variants.values()) {
-                if (variant.resident != null && variant.resident.users == 0 && variant.key.parts.stream().noneMatch(this::pinned)
-                        && (oldest == null || variant.resident.lastUse < oldest.resident.lastUse)) {
-                    oldest = variant;
-                }
-            }
-            if (oldest == null) {
+            Optional<Variant> oldest = idle.stream().filter(variant -> variant.key.parts.stream().noneMatch(this::pinned)).findFirst();
+            if (oldest.isEmpty()) {
                 return;
             }
-            variants.remove(oldest.key);
-            retire(oldest);
+            variants.remove(oldest.get().key, oldest.get());
+            retire(oldest.get());
         }
     }
 

@@ -54,7 +54,11 @@ class AdapterPoolTest {
     }
 
     private AdapterPool pool(long budget) throws IOException {
-        return new AdapterPool("base", null, this::load, budget, tasks::add, new RuntimeObserver() {});
+        return pool(budget, null);
+    }
+
+    private AdapterPool pool(long budget, Path store) throws IOException {
+        return new AdapterPool("base", store, this::load, budget, tasks::add, new RuntimeObserver() {});
     }
 
     private void turn() {
@@ -210,6 +214,34 @@ class AdapterPoolTest {
             }
             assertThat(pool.catalog().find("tenant", "a0").orElseThrow().loaded()).isTrue();
             assertThat(pool.loaded()).isEqualTo(2);
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void loadsPinnedAdaptersWhenItOpens(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(100, root.resolve("store"))) {
+            register(pool.catalog(), root, 2);
+            pool.catalog().pin(AdapterId.shared("a1"), true);
+        }
+        tasks.clear();
+        try (AdapterPool pool = pool(100, root.resolve("store"))) {
+            turn();
+            assertThat(pool.catalog().find("tenant", "a1").orElseThrow().loaded()).isTrue();
+            assertThat(pool.loaded()).isEqualTo(1);
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void dropsTheLeastRecentlyUsedFirst(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(2 * BYTES)) {
+            register(pool.catalog(), root, 3);
+            for (String name : List.of("a0", "a1", "a0", "a2")) {
+                var lease = acquire(pool, name);
+                turn();
+                lease.join().close();
+            }
+            assertThat(pool.catalog().list(AdapterQuery.all(9)).adapters()).filteredOn(AdapterInfo::loaded).extracting(AdapterInfo::name)
+                    .containsExactly("a0", "a2");
         }
     }
 
