@@ -23,6 +23,7 @@ import numpy
 import openai
 from safetensors.numpy import save_file
 
+import e2e_console
 import e2e_prometheus
 from e2e_common import equal, expect
 
@@ -443,6 +444,11 @@ def prometheus_files_hold(server):
     e2e_prometheus.dashboards_show_something(server.prometheus)
     e2e_prometheus.alerts_are_evaluated(server.prometheus)
     e2e_prometheus.native_histograms_arrive(server.native_prometheus)
+
+
+@check
+def the_console_works_in_a_browser(server):
+    e2e_console.works(server.url, (server.scratch / "adapters/random-00").absolute())
 
 
 @check

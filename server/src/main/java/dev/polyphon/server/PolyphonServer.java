@@ -3,6 +3,7 @@ package dev.polyphon.server;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.admin.AdminApi;
 import dev.polyphon.server.config.PolyphonConfig;
+import dev.polyphon.server.console.Console;
 import dev.polyphon.server.http.HttpServer;
 import dev.polyphon.server.http.Router;
 import dev.polyphon.server.observe.Observation;
@@ -35,6 +36,7 @@ public final class PolyphonServer implements AutoCloseable {
         var router = new Router((status, message) -> ApiError.transport(status, message).response());
         OpenAiApi.addTo(router, runtime, config.limits(), config.adapters(), observation.requests());
         AdminApi.addTo(router, runtime, config.adapters());
+        Console.addTo(router, runtime);
         observation.addTo(router, () -> ready && !runtime.models().isEmpty());
         http = HttpServer.start(config.http(), router, (status, message) -> ApiError.transport(status, message).response(), observation.http());
     }

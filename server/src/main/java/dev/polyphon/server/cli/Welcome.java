@@ -26,6 +26,7 @@ final class Welcome {
         out.println("Polyphon serves at " + url + "/v1");
         out.println("  base      " + base.name() + " (" + base.architecture() + ", context " + base.contextLength() + ")");
         out.println("  adapters  " + names(adapters, runtime.adapters().size()));
+        out.println("  console   " + url + "/console");
         out.println();
         out.println("Try:");
         out.println("  curl " + url + "/v1/models");
