@@ -8,12 +8,19 @@ import dev.polyphon.server.cli.adapter.AdapterCommand;
 import dev.polyphon.server.cli.PullCommand;
 import dev.polyphon.server.cli.ServeCommand;
 import dev.polyphon.server.cli.VerifyCommand;
+import dev.polyphon.server.cli.remote.ChatCommand;
+import dev.polyphon.server.cli.remote.CompleteCommand;
+import dev.polyphon.server.cli.remote.ListCommand;
+import dev.polyphon.server.cli.remote.LoadCommand;
+import dev.polyphon.server.cli.remote.TopCommand;
+import dev.polyphon.server.cli.remote.UnloadCommand;
 import dev.polyphon.server.config.ConfigException;
 import dev.polyphon.server.config.EngineConfig;
 import dev.polyphon.server.observe.Version;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import picocli.AutoComplete;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
@@ -32,12 +39,20 @@ public final class Main {
         System.exit(commands().execute(arguments));
     }
 
-    private static CommandLine commands() {
+    /** All commands. */
+    static CommandLine commands() {
         return new CommandLine(new Main())
                 .addSubcommand(new ServeCommand(Main::open))
                 .addSubcommand(new PullCommand())
                 .addSubcommand(new VerifyCommand())
-                .addSubcommand(new AdapterCommand())
+                .addSubcommand(new CommandLine(new AdapterCommand())
+                        .addSubcommand(new ListCommand())
+                        .addSubcommand(new LoadCommand())
+                        .addSubcommand(new UnloadCommand()))
+                .addSubcommand(new ChatCommand())
+                .addSubcommand(new CompleteCommand())
+                .addSubcommand(new TopCommand())
+                .addSubcommand(new AutoComplete.GenerateCompletion())
                 .setExecutionExceptionHandler(Main::explain);
     }
 

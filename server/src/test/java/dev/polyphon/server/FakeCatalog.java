@@ -56,6 +56,7 @@ final class FakeCatalog implements AdapterCatalog {
         List<AdapterInfo> found = adapters.values().stream()
                 .filter(info -> query.tenant() == null || find(query.tenant(), info.name()).filter(info::equals).isPresent())
                 .filter(info -> query.token() == null || info.id().toString().compareTo(query.token()) > 0)
+                .filter(info -> query.tiers().isEmpty() || query.tiers().contains(info.tier()))
                 .limit(query.limit() + 1L)
                 .toList();
         return found.size() <= query.limit()
