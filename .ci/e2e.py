@@ -285,6 +285,28 @@ def seeds_reproduce(server):
 
 
 @check
+def outputs_keep_to_a_form(server):
+    schema = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 24}, "people": {"type": "integer", "minimum": 1, "maximum": 99999999}},
+              "required": ["city", "people"], "additionalProperties": False}
+    ask = {"model": server.base, "messages": [{"role": "user", "content": "Tell me about Paris."}], "max_tokens": 80}
+    for seed in range(3):
+        answer = server.client.chat.completions.create(**ask, temperature=1.2, seed=seed, response_format={
+            "type": "json_schema", "json_schema": {"name": "city", "strict": True, "schema": schema}}).choices[0]
+        found = json.loads(answer.message.content)
+        equal(sorted(found), ["city", "people"], "properties")
+        expect(len(found["city"]) <= 24 and 1 <= found["people"] <= 99999999, f"found {found}")
+        equal(answer.finish_reason, "stop", "finish_reason")
+    chunks = server.client.chat.completions.create(**ask, stream=True, extra_body={"grammar": 'root ::= ("yes" | "no") ", " [a-z]{3,8}'})
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    expect(re.fullmatch("(yes|no), [a-z]{3,8}", text), f"the grammar let {text!r} through")
+    try:
+        server.client.completions.create(model=server.base, prompt="Hi", extra_body={"regex": "(a"})
+        raise AssertionError("a wrong regular expression was accepted")
+    except openai.BadRequestError as error:
+        expect("not closed" in error.body["message"], f"error {error.body}")
+
+
+@check
 def errors_name_what_is_wrong(server):
     def refused(kind, param, code, **fields):
         request = {"model": server.base, "prompt": "Hi", "max_tokens": 2, **fields}

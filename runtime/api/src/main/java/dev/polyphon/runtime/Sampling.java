@@ -6,7 +6,7 @@ import java.util.OptionalLong;
 import java.util.Set;
 
 /**
- * How tokens are chosen and when a sequence ends. The order is: logit bias, penalties, temperature, top-k, top-p, min-p, draw.
+ * How tokens are chosen and when a sequence ends. The order is: logit bias, penalties, grammar, temperature, top-k, top-p, min-p, draw.
  *
  * @param temperature 0 is greedy
  * @param topK keep the k most likely tokens; 0 keeps all
@@ -23,6 +23,7 @@ import java.util.Set;
  * @param maxTokens most tokens to generate; -1 for as many as the context has room for
  * @param ignoreEos the model's own end tokens do not end the output
  * @param logprobs number of most likely tokens to report beside each chosen one; -1 reports nothing, 0 the chosen one alone
+ * @param grammar what the output must look like; null for anything. An output that matches and cannot go on ends by itself
  */
 public record Sampling(
         float temperature,
@@ -39,7 +40,8 @@ public record Sampling(
         int minTokens,
         int maxTokens,
         boolean ignoreEos,
-        int logprobs) {
+        int logprobs,
+        Grammar grammar) {
 
     public Sampling {
         logitBias = Map.copyOf(logitBias);
@@ -74,6 +76,7 @@ public record Sampling(
         private int maxTokens = -1;
         private boolean ignoreEos;
         private int logprobs = -1;
+        private Grammar grammar;
 
         private Builder() {}
 
@@ -152,9 +155,14 @@ public record Sampling(
             return this;
         }
 
+        public Builder grammar(Grammar value) {
+            grammar = value;
+            return this;
+        }
+
         public Sampling build() {
             return new Sampling(temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, seed,
-                    stop, stopTokens, minTokens, maxTokens, ignoreEos, logprobs);
+                    stop, stopTokens, minTokens, maxTokens, ignoreEos, logprobs, grammar);
         }
     }
 }

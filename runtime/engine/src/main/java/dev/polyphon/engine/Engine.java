@@ -12,6 +12,8 @@ import dev.polyphon.engine.pool.AdapterPool;
 import dev.polyphon.engine.sample.Sampler;
 import dev.polyphon.engine.sample.Stopping;
 import dev.polyphon.engine.sample.Vocabulary;
+import dev.polyphon.engine.sample.grammar.Constraint;
+import dev.polyphon.engine.sample.grammar.Grammars;
 import dev.polyphon.engine.schedule.ActiveGeneration;
 import dev.polyphon.engine.schedule.StepLoop;
 import dev.polyphon.engine.text.TextStream;
@@ -19,6 +21,7 @@ import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
+import dev.polyphon.runtime.Grammar;
 import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
@@ -53,6 +56,7 @@ public final class Engine implements Runtime {
     private final Owned owned;
     private final ModelText text;
     private final Vocabulary vocabulary;
+    private final Grammars grammars;
     private final ModelInfo info;
     private final int kvBlocks;
     private final AdapterPool adapters;
@@ -68,6 +72,7 @@ public final class Engine implements Runtime {
         this.owned = owned;
         this.text = text;
         this.vocabulary = vocabulary;
+        this.grammars = new Grammars(vocabulary, text.stripsFirstSpace(), executor);
         this.info = info;
         this.kvBlocks = kvBlocks;
         this.adapters = adapters;
@@ -173,9 +178,11 @@ public final class Engine implements Runtime {
             });
             long seed = request.sampling().seed().orElseGet(() -> ThreadLocalRandom.current().nextLong());
             Stopping stopping = new Stopping(request.sampling(), vocabulary.endTokens(), info.contextLength() - prefix - prompt.length);
+            Grammar grammar = request.sampling().grammar();
             for (int i = 0; i < request.choices(); i++) {
+                Constraint constraint = grammar == null ? null : grammars.constrain(grammar);
                 generation.add(prompt, lease == null ? null : lease.weights(),
-                        new Sampler(request.sampling(), seed + i, prompt, vocabulary), stopping, text.stream(request.sampling().stop()));
+                        new Sampler(request.sampling(), seed + i, prompt, vocabulary, constraint), stopping, text.stream(request.sampling().stop()));
             }
             pending.submit(generation);
         } catch (RuntimeException e) {

@@ -99,6 +99,10 @@ final class ModelText implements AutoCloseable {
         return tokenizer == null ? NONE : tokenizer.bytes(token);
     }
 
+    boolean stripsFirstSpace() {
+        return tokenizer != null && tokenizer.stripsFirstSpace();
+    }
+
     TextStream stream(List<String> stop) {
         return tokenizer == null ? TextStream.none() : tokenizer.stream(stop);
     }

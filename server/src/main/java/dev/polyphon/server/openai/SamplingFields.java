@@ -32,7 +32,8 @@ final class SamplingFields {
                 .stopTokens(new LinkedHashSet<>(fields.list("stop_token_ids", limits.stops(), (path, id) -> tokenId(path, id, model))))
                 .minTokens(minTokens(fields, maxTokens))
                 .maxTokens(maxTokens)
-                .ignoreEos(fields.flag("ignore_eos", false));
+                .ignoreEos(fields.flag("ignore_eos", false))
+                .grammar(GrammarFields.read(fields));
         fields.get("seed").ifPresent(_ -> sampling.seed(fields.integer("seed", 0L, Long.MIN_VALUE, Long.MAX_VALUE)));
         return sampling;
     }

@@ -23,11 +23,6 @@ final class Unsupported {
             Map.entry("truncate_prompt_tokens", NONE),
             Map.entry("allowed_token_ids", EMPTY),
             Map.entry("bad_words", EMPTY),
-            Map.entry("guided_json", NONE),
-            Map.entry("guided_regex", NONE),
-            Map.entry("guided_choice", NONE),
-            Map.entry("guided_grammar", NONE),
-            Map.entry("structured_outputs", NONE),
             Map.entry("return_tokens_as_token_ids", NO),
             Map.entry("return_token_ids", NO));
 
@@ -50,28 +45,16 @@ final class Unsupported {
     static void refuseInCompletion(Fields fields) {
         BOTH.forEach((name, neutral) -> refuse(fields, name, neutral));
         COMPLETIONS.forEach((name, neutral) -> refuse(fields, name, neutral));
-        responseFormat(fields);
     }
 
     static void refuseInChat(Fields fields) {
         BOTH.forEach((name, neutral) -> refuse(fields, name, neutral));
         CHAT.forEach((name, neutral) -> refuse(fields, name, neutral));
-        responseFormat(fields);
     }
 
     private static void refuse(Fields fields, String name, Predicate<JsonNode> neutral) {
         fields.get(name).filter(neutral.negate()).ifPresent(_ -> {
             throw ApiException.invalid(name, "unsupported_parameter", "Unsupported parameter: '" + name + "' is not supported by this server.");
-        });
-    }
-
-    private static void responseFormat(Fields fields) {
-        fields.object("response_format").ifPresent(format -> {
-            String type = format.requiredText("type");
-            if (!type.equals("text")) {
-                throw ApiException.invalid("response_format", "unsupported_value", "Unsupported value: 'response_format.type' is '" + type
-                        + "'; this server supports 'text' only.");
-            }
         });
     }
 }

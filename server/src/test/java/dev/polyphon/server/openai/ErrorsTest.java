@@ -82,9 +82,12 @@ class ErrorsTest {
             "best_of":2,"stream":true             | best_of           | invalid_value            | got 2 and 1
             "suffix":"end"                        | suffix            | unsupported_parameter    | 'suffix' is not supported
             "echo":true,"logprobs":1              | echo              | unsupported_value        | 'echo' together with 'logprobs'
-            "response_format":{"type":"json_object"} | response_format | unsupported_value       | 'response_format.type' is 'json_object'
+            "response_format":{"type":"xml"}      | response_format.type | unsupported_value   | Supported values are
             "response_format":{}                  | response_format.type | missing_required_parameter | 'response_format.type'
-            "guided_json":{}                      | guided_json       | unsupported_parameter    | 'guided_json' is not supported
+            "guided_json":7                       | guided_json       | invalid_type             | expected a JSON schema
+            "guided_choice":[]                    | guided_choice     | empty_array              | empty array
+            "regex":"a","response_format":{"type":"json_object"} | regex | invalid_value          | 'response_format' and 'regex'
+            "structured_outputs":{"structural_tag":{}} | structured_outputs.structural_tag | unsupported_parameter | structural_tag
             "use_beam_search":true                | use_beam_search   | unsupported_parameter    | 'use_beam_search' is not supported
             "skip_special_tokens":false           | skip_special_tokens | unsupported_parameter  | 'skip_special_tokens' is not supported
             """)
@@ -127,7 +130,7 @@ class ErrorsTest {
             "messages":[{"role":"user","content":"x"}],"logprobs":3| logprobs                | invalid_type         | a boolean, but got an integer
             "messages":[{"role":"user","content":"x"}],"max_tokens":3,"max_completion_tokens":4 | max_tokens | invalid_value | got 3 and 4
             "messages":[{"role":"user","content":"x"}],"modalities":["audio"] | modalities   | unsupported_parameter | 'modalities'
-            "messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema"} | response_format | unsupported_value | 'text' only
+            "messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema"} | response_format.json_schema | missing_required_parameter | response_format.json_schema
             """)
     void refusesWrongChats(String field, String param, String code, String message) {
         assertRefused(server.post(CHAT, "{\"model\":\"" + FakeRuntime.BASE + "\"," + field + "}"), param, code, message);

@@ -2,6 +2,7 @@ package dev.polyphon.server.openai;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.polyphon.runtime.Grammar;
 import dev.polyphon.runtime.Sampling;
 import dev.polyphon.server.FakeRuntime;
 import dev.polyphon.server.TestServer;
@@ -69,5 +70,19 @@ class SamplingTest {
         assertThat(sampling(",\"top_k\":-1").topK()).isZero();
         assertThat(sampling(",\"max_tokens\":3.0").maxTokens()).isEqualTo(3);
         assertThat(sampling(",\"temperature\":0").temperature()).isZero();
+    }
+
+    @Test
+    void readsWhatTheOutputMustLookLike() {
+        var schema = new Grammar.JsonSchema("{\"type\":\"object\"}");
+        assertThat(sampling(",\"response_format\":{\"type\":\"text\"}").grammar()).isNull();
+        assertThat(sampling(",\"response_format\":{\"type\":\"json_object\"}").grammar()).isEqualTo(new Grammar.JsonObject());
+        assertThat(sampling(",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"strict\":true,\"schema\":" + schema.schema()
+                + "}}").grammar()).isEqualTo(schema);
+        assertThat(sampling(",\"guided_json\":" + schema.schema()).grammar()).isEqualTo(schema);
+        assertThat(sampling(",\"structured_outputs\":{\"json\":\"{\\\"type\\\":\\\"object\\\"}\"}").grammar()).isEqualTo(schema);
+        assertThat(sampling(",\"grammar\":\"root ::= [a]\"").grammar()).isEqualTo(new Grammar.Rules("root ::= [a]"));
+        assertThat(sampling(",\"regex\":\"a+\"").grammar()).isEqualTo(new Grammar.Regex("a+"));
+        assertThat(sampling(",\"structured_outputs\":{\"choice\":[\"a\",\"b\"]}").grammar()).isEqualTo(new Grammar.Choice(List.of("a", "b")));
     }
 }

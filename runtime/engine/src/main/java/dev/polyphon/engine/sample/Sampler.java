@@ -1,6 +1,7 @@
 package dev.polyphon.engine.sample;
 
 import dev.polyphon.engine.backend.Draw;
+import dev.polyphon.engine.sample.grammar.Constraint;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.Sampling;
 import dev.polyphon.runtime.TokenLogprobs;
@@ -24,6 +25,8 @@ public final class Sampler {
     private final int[] ends;
     /** Null when nothing is penalised. */
     private final TokenCounts seen;
+    /** Null when the output may be anything. */
+    private final Constraint constraint;
     private int generated;
 
     /**
@@ -32,6 +35,12 @@ public final class Sampler {
      * @throws RuntimeFault of kind INVALID, naming the parameter that is out of its range
      */
     public Sampler(Sampling params, long seed, int[] prompt, Vocabulary vocabulary) {
+        this(params, seed, prompt, vocabulary, null);
+    }
+
+    /** @param constraint of the output's grammar, this sampler's own; null when it may be anything */
+    public Sampler(Sampling params, long seed, int[] prompt, Vocabulary vocabulary, Constraint constraint) {
+        this.constraint = constraint;
         SamplingRules.check(params, vocabulary.size());
         this.params = params;
         this.vocabulary = vocabulary;
@@ -70,7 +79,7 @@ public final class Sampler {
         var scratch = SCRATCH.get();
         boolean masked = generated < params.minTokens() && ends.length > 0;
         int token;
-        if (masked || biased.length > 0 || seen != null && seen.size() > 0) {
+        if (masked || biased.length > 0 || constraint != null || seen != null && seen.size() > 0) {
             var row = scratch.row(size);
             System.arraycopy(logits, from, row, 0, size);
             adjust(row, masked);
@@ -82,8 +91,16 @@ public final class Sampler {
         if (seen != null) {
             seen.generate(token);
         }
+        if (constraint != null) {
+            constraint.advance(token);
+        }
         generated++;
         return new Choice(token, logprobs);
+    }
+
+    /** Whether the output is whole by its grammar and can only end. */
+    public boolean complete() {
+        return constraint != null && constraint.complete();
     }
 
     /**
@@ -92,7 +109,7 @@ public final class Sampler {
      */
     public Draw draw() {
         boolean masked = generated < params.minTokens() && ends.length > 0;
-        if (masked || biased.length > 0 || seen != null || params.logprobs() >= 0) {
+        if (masked || biased.length > 0 || constraint != null || seen != null || params.logprobs() >= 0) {
             return null;
         }
         return new Draw(params.temperature(), params.topK(), params.topP(), params.minP(), uniform());
@@ -117,6 +134,9 @@ public final class Sampler {
         }
         if (seen != null) {
             penalise(row);
+        }
+        if (constraint != null) {
+            constraint.apply(row, ends);
         }
         if (masked) {
             for (int end : ends) {

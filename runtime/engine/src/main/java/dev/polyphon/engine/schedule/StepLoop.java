@@ -230,6 +230,8 @@ public final class StepLoop implements AutoCloseable {
         generation.sink().token(new TokenEvent(continuation.choice, choice.token(), text, choice.logprobs()));
         if (continuation.text.stopped()) {
             finish(continuation, "", FinishReason.STOP);
+        } else if (continuation.sampler.complete()) {
+            finish(continuation, continuation.text.flush(), FinishReason.STOP);
         } else if (end != null) {
             finish(continuation, continuation.text.flush(), end);
         }

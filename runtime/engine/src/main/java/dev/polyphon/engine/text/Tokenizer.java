@@ -53,6 +53,11 @@ public final class Tokenizer implements AutoCloseable {
         return new TextStream(this::bytes, stripsFirstSpace, stop);
     }
 
+    /** Whether a space at the very beginning of a text is left out. */
+    public boolean stripsFirstSpace() {
+        return stripsFirstSpace;
+    }
+
     /** One more than the highest id that has a text. */
     public int vocabularySize() {
         return bytes.length;
