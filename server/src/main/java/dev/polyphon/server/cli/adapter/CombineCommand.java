@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -21,8 +22,8 @@ final class CombineCommand extends Operation {
     @Option(names = "--to", paramLabel = "FOLDER", required = true, description = "Folder to write; must not exist.")
     private Path to;
 
-    @Option(names = "--base", paramLabel = "MODEL", required = true, description = "Their base: a Hugging Face folder or a GGUF file.")
-    private Path base;
+    @Mixin
+    private BaseModel base;
 
     @Option(names = "--method", paramLabel = "NAME", defaultValue = "cat",
             description = "linear, cat, ties, dare_linear, dare_ties, magnitude_prune on A and B; svd and ties_svd, ... on the changes of weights (default: "
@@ -47,25 +48,13 @@ final class CombineCommand extends Operation {
             throw new IllegalArgumentException("--majority-sign must be total or frequency, found " + majority);
         }
         Combine.Options options = new Combine.Options(Combine.Method.of(method), density, majority.equals("frequency"), rank, seed);
-        try (Checkpoint checkpoint = Checkpoint.open(base)) {
+        try (Checkpoint checkpoint = base.open()) {
             List<Combine.Part> parts = new ArrayList<>();
             for (String adapter : adapters) {
                 Weighted weighted = Weighted.of(adapter);
-                parts.add(new Combine.Part(weighted.folder, deltas(Path.of(weighted.folder), null, checkpoint), weighted.weight));
+                parts.add(new Combine.Part(weighted.folder(), deltas(Path.of(weighted.folder()), null, checkpoint), weighted.weight()));
             }
-            return SvdCommand.write(Combine.of(parts, options, progress), checkpoint, to);
-        }
-    }
-
-    /** A folder with its weight, written {@code FOLDER=WEIGHT}, or {@code FOLDER} for 1. */
-    record Weighted(String folder, double weight) {
-        static Weighted of(String text) {
-            int equals = text.lastIndexOf('=');
-            try {
-                return equals < 0 ? new Weighted(text, 1) : new Weighted(text.substring(0, equals), Double.parseDouble(text.substring(equals + 1)));
-            } catch (NumberFormatException e) {
-                throw new IllegalArgumentException("a weight must be a number, found " + text.substring(equals + 1), e);
-            }
+            return write(Combine.of(parts, options, progress), checkpoint, to);
         }
     }
 }

@@ -8,6 +8,7 @@ import dev.polyphon.engine.model.Checkpoint;
 import java.io.IOException;
 import java.nio.file.Path;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -21,15 +22,15 @@ final class GenerateCommand extends Operation {
     @Parameters(index = "1", paramLabel = "TO", description = "Folder to write; must not exist.")
     private Path to;
 
-    @Option(names = "--base", paramLabel = "MODEL", required = true, description = "Its base: a Hugging Face folder or a GGUF file.")
-    private Path base;
+    @Mixin
+    private BaseModel base;
 
     @Option(names = "--task", paramLabel = "NAME", required = true, description = "Task or language.")
     private String task;
 
     @Override
     ObjectNode perform(Progress progress) throws IOException {
-        try (Checkpoint checkpoint = Checkpoint.open(base)) {
+        try (Checkpoint checkpoint = base.open()) {
             Generate.save(AdapterFolder.open(folder), task, checkpoint, to);
             return result().put("written", to.toString()).put("task", task);
         }

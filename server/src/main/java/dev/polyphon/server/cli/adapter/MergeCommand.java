@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -28,8 +29,8 @@ final class MergeCommand extends Operation {
     @Option(names = "--to", paramLabel = "PATH", required = true, description = "Folder or file to write; must not exist.")
     private Path to;
 
-    @Option(names = "--base", paramLabel = "MODEL", required = true, description = "Their base: a Hugging Face folder or a GGUF file.")
-    private Path base;
+    @Mixin
+    private BaseModel base;
 
     @Option(names = "--task", paramLabel = "NAME", description = "Which of a multi-task adapter's tasks.")
     private String task;
@@ -40,10 +41,10 @@ final class MergeCommand extends Operation {
 
     @Override
     ObjectNode perform(Progress progress) throws IOException {
-        try (Checkpoint checkpoint = Checkpoint.open(base); Kernels kernels = CpuKernels.open(1)) {
+        try (Checkpoint checkpoint = base.open(); Kernels kernels = CpuKernels.open(1)) {
             List<AdapterPart> parts = new ArrayList<>();
             for (String adapter : adapters) {
-                CombineCommand.Weighted weighted = CombineCommand.Weighted.of(adapter);
+                Weighted weighted = Weighted.of(adapter);
                 parts.add(new AdapterPart(weighted.folder(), AdapterFolder.open(Path.of(weighted.folder())), task, (float) weighted.weight()));
             }
             try (LoadedAdapter adapter = AdapterFolder.load(parts, checkpoint, kernels)) {

@@ -4,6 +4,8 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.Delta;
+import dev.polyphon.engine.adapter.ops.Decompose;
+import dev.polyphon.engine.adapter.ops.LoraAdapter;
 import dev.polyphon.engine.adapter.ops.Progress;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.cpu.CpuKernels;
@@ -11,6 +13,7 @@ import dev.polyphon.engine.model.Checkpoint;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.IntSummaryStatistics;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CancellationException;
@@ -115,5 +118,19 @@ abstract class Operation implements Callable<Integer> {
         try (Kernels kernels = CpuKernels.open(1)) {
             return AdapterFolder.open(folder).deltas(task, base, kernels);
         }
+    }
+
+    /** Saves a LoRA adapter that was found for changes of weights, and tells of it. */
+    static ObjectNode write(Decompose.Result found, Checkpoint base, Path to) throws IOException {
+        ObjectNode result = write(found.adapter(), base, to);
+        return result.put("largestError", found.errors().values().stream().mapToDouble(Double::doubleValue).max().orElse(0));
+    }
+
+    /** Saves a LoRA adapter, and tells of it. */
+    static ObjectNode write(LoraAdapter adapter, Checkpoint base, Path to) throws IOException {
+        adapter.save(to, base);
+        IntSummaryStatistics ranks = adapter.modules().values().stream().mapToInt(LoraAdapter.Factors::rank).summaryStatistics();
+        return result().put("written", to.toString()).put("modules", adapter.modules().size()).put("leastRank", ranks.getMin())
+                .put("mostRank", ranks.getMax());
     }
 }

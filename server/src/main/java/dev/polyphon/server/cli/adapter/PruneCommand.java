@@ -7,23 +7,19 @@ import dev.polyphon.engine.adapter.ops.Progress;
 import dev.polyphon.engine.adapter.ops.Prune;
 import dev.polyphon.engine.model.Checkpoint;
 import java.io.IOException;
-import java.nio.file.Path;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 
 /** {@code polyphon adapter prune}. */
 @Command(name = "prune", mixinStandardHelpOptions = true, description = "Drops the smallest entries of an adapter and stores only the others (SparseAdapter).")
 final class PruneCommand extends Operation {
-    @Parameters(index = "0", paramLabel = "ADAPTER", description = "Folder of the adapter.")
-    private Path folder;
+    @Mixin
+    private FromTo paths;
 
-    @Parameters(index = "1", paramLabel = "TO", description = "Folder to write; must not exist.")
-    private Path to;
-
-    @Option(names = "--base", paramLabel = "MODEL", required = true, description = "Its base: a Hugging Face folder or a GGUF file.")
-    private Path base;
+    @Mixin
+    private BaseModel base;
 
     @ArgGroup(multiplicity = "1")
     private Amount amount;
@@ -39,12 +35,12 @@ final class PruneCommand extends Operation {
 
     @Override
     ObjectNode perform(Progress progress) throws IOException {
-        try (Checkpoint checkpoint = Checkpoint.open(base)) {
-            LoraAdapter adapter = Decompose.of(deltas(folder, null, checkpoint), 0, 1, progress).adapter();
+        try (Checkpoint checkpoint = base.open()) {
+            LoraAdapter adapter = Decompose.of(deltas(paths.adapter, null, checkpoint), 0, 1, progress).adapter();
             double ratio = amount.ratio != null ? amount.ratio : Prune.largeSparse(adapter, amount.rank);
             Prune.Result pruned = Prune.of(adapter, ratio, progress);
-            pruned.saved().save(to);
-            return result().put("written", to.toString()).put("kept", pruned.kept()).put("of", pruned.total());
+            pruned.saved().save(paths.to);
+            return result().put("written", paths.to.toString()).put("kept", pruned.kept()).put("of", pruned.total());
         }
     }
 }
