@@ -67,7 +67,7 @@ public interface AdapterCatalog {
         throw unsupported();
     }
 
-    /** Removes an adapter for new requests, with all its versions; those in flight finish. It can be restored until its retention is over. */
+    /** Removes an adapter for new requests, with all its versions; those in flight finish. It can be restored. */
     void remove(AdapterId id);
 
     /** Takes back a removal. */

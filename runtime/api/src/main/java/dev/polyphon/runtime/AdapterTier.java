@@ -1,5 +1,7 @@
 package dev.polyphon.runtime;
 
+import java.util.Locale;
+
 /** How near an adapter is to being computed with. */
 public enum AdapterTier {
     /** Known by name; its files are still where they come from. */
@@ -13,5 +15,10 @@ public enum AdapterTier {
     /** Where the model computes; on a CPU that is this machine's memory, and {@link #HOST} is skipped. */
     LOADED,
     /** Folded into a copy of the base's weights. */
-    MERGED
+    MERGED;
+
+    /** As users read and write it: in lower case. */
+    public String text() {
+        return name().toLowerCase(Locale.ROOT);
+    }
 }

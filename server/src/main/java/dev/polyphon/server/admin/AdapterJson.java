@@ -7,7 +7,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.runtime.AdapterInfo;
 import dev.polyphon.runtime.AdapterPage;
 import java.util.List;
-import java.util.Locale;
 
 /** How adapters are written. */
 final class AdapterJson {
@@ -37,7 +36,7 @@ final class AdapterJson {
                 .put("version", info.version())
                 .put("kind", info.kind())
                 .put("source", info.source().uri())
-                .put("tier", info.tier().name().toLowerCase(Locale.ROOT))
+                .put("tier", info.tier().text())
                 .put("bytes", info.bytes())
                 .put("pinned", info.pinned())
                 .put("registered", info.registered().getEpochSecond());

@@ -23,7 +23,6 @@ import java.io.UncheckedIOException;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletionException;
@@ -101,7 +100,7 @@ final class AdaptersAdmin {
         }
         Set<AdapterTier> tiers = EnumSet.noneOf(AdapterTier.class);
         for (String tier : query.getOrDefault("tier", List.of())) {
-            tiers.add(Stream.of(AdapterTier.values()).filter(one -> one.name().toLowerCase(Locale.ROOT).equals(tier)).findFirst()
+            tiers.add(Stream.of(AdapterTier.values()).filter(one -> one.text().equals(tier)).findFirst()
                     .orElseThrow(() -> AdminException.invalid("tier", "There is no tier '" + tier + "'.")));
         }
         String prefix = parameter(query, "prefix");

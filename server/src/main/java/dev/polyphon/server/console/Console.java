@@ -15,7 +15,6 @@ import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 
@@ -82,7 +81,7 @@ public final class Console {
                 json.writeStartObject();
                 json.writeStringField("name", adapter.name());
                 json.writeStringField("kind", adapter.kind());
-                json.writeStringField("tier", adapter.tier().name().toLowerCase(Locale.ROOT));
+                json.writeStringField("tier", adapter.tier().text());
                 json.writeBooleanField("loaded", adapter.loaded());
                 json.writeNumberField("bytes", adapter.bytes());
                 json.writeEndObject();

@@ -34,7 +34,7 @@ public final class StoredLinear implements LinearMap {
      */
     public static StoredLinear of(Checkpoint base, Site site) {
         Site place = site.module() == Module.HEAD && base.spec().tied() ? Site.of(Module.EMBED) : site;
-        return new StoredLinear(base.stored(place).orElseThrow(() -> new IllegalArgumentException("this base has no weight at " + site)));
+        return new StoredLinear(base.required(place));
     }
 
     private float[] inOrder(float[] values) {

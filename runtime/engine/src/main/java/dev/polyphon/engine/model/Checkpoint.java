@@ -24,6 +24,11 @@ public interface Checkpoint extends AutoCloseable {
     /** What is stored for a site, or empty. */
     Optional<Stored> stored(Site site);
 
+    /** The same. @throws IllegalArgumentException when there is none */
+    default Stored required(Site site) {
+        return stored(site).orElseThrow(() -> new IllegalArgumentException("this base has no weight at " + site));
+    }
+
     @Override
     void close();
 

@@ -406,11 +406,11 @@ public final class AdapterPool implements AutoCloseable {
     /** Takes everything made of an adapter out of service, its weights as soon as nobody uses them. */
     synchronized void retire(AdapterId id) {
         variants.values().removeIf(variant -> {
-            boolean gone = variant.loading == null && variant.key.parts.stream().anyMatch(part -> part.id.equals(id));
-            if (gone || variant.key.parts.stream().anyMatch(part -> part.id.equals(id))) {
-                retire(variant);
+            if (variant.key.parts.stream().noneMatch(part -> part.id.equals(id))) {
+                return false;
             }
-            return gone;
+            retire(variant);
+            return variant.loading == null;
         });
     }
 

@@ -59,7 +59,7 @@ final class PoolCatalog implements AdapterCatalog {
                 .filter(one -> query.owner() == null || query.owner().equals(one.id().owner()))
                 .filter(one -> query.tenant() == null || visible(query, one))
                 .filter(one -> one.labels().entrySet().containsAll(query.labels().entrySet()))
-                .map(one -> info(one, one.current()))
+                .map(this::info)
                 .filter(info -> query.tiers().isEmpty() || query.tiers().contains(info.tier()))
                 .filter(info -> !query.failed() || info.failure() != null)
                 .limit(query.limit() + 1L)
@@ -99,8 +99,7 @@ final class PoolCatalog implements AdapterCatalog {
     }
 
     private AdapterInfo add(AdapterRegistration wanted, String kind) {
-        Registered one = registry.add(Map.of(wanted, kind)).getFirst();
-        return info(one, one.current());
+        return info(registry.add(Map.of(wanted, kind)).getFirst());
     }
 
     @Override
@@ -155,8 +154,7 @@ final class PoolCatalog implements AdapterCatalog {
         failures.clear(registry.get(id).number());
         return pool.acquire(id.owner(), List.of(new AdapterWeight(id.name()))).thenApply(lease -> {
             lease.close();
-            Registered one = registry.get(id);
-            return info(one, one.current());
+            return info(registry.get(id));
         });
     }
 
@@ -174,22 +172,19 @@ final class PoolCatalog implements AdapterCatalog {
 
     @Override
     public AdapterInfo restore(AdapterId id) {
-        Registered one = registry.restore(id);
-        return info(one, one.current());
+        return info(registry.restore(id));
     }
 
     @Override
     public AdapterInfo move(AdapterId id, String version) {
         Version to = registry.get(id).version(version)
                 .orElseThrow(() -> RuntimeFault.invalid("version", "adapter " + id.name() + " has no version " + version));
-        Registered one = registry.change(id, before -> before.withVersions(before.versions(), to.number()));
-        return info(one, one.current());
+        return info(registry.change(id, before -> before.withVersions(before.versions(), to.number())));
     }
 
     @Override
     public AdapterInfo label(AdapterId id, Map<String, String> labels) {
-        Registered one = registry.change(id, before -> before.withLabels(labels));
-        return info(one, one.current());
+        return info(registry.change(id, before -> before.withLabels(labels)));
     }
 
     @Override
@@ -198,7 +193,7 @@ final class PoolCatalog implements AdapterCatalog {
         if (pinned) {
             load(id);
         }
-        return info(one, one.current());
+        return info(one);
     }
 
     private void check(AdapterRegistration wanted) {
@@ -208,6 +203,10 @@ final class PoolCatalog implements AdapterCatalog {
         if (!(wanted.source() instanceof AdapterSource.Folder)) {
             throw RuntimeFault.of(Kind.UNSUPPORTED, "only folders can be registered here, found " + wanted.source().uri());
         }
+    }
+
+    private AdapterInfo info(Registered one) {
+        return info(one, one.current());
     }
 
     private AdapterInfo info(Registered one, Version version) {

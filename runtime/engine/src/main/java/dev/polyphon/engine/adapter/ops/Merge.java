@@ -109,7 +109,7 @@ public final class Merge {
             }
         } else {
             LinearMap map = folded(site, adapter);
-            Stored stored = base.stored(site).orElseThrow(() -> new IllegalArgumentException("this base has no weight at " + site));
+            Stored stored = base.required(site);
             matrix(stored, map);
             bias(site, stored, map);
         }
@@ -125,7 +125,7 @@ public final class Merge {
         tiedDone = true;
         LinearMap embedding = folded(Site.of(Module.EMBED), adapter);
         LinearMap head = folded(Site.of(Module.HEAD), adapter);
-        Stored stored = base.stored(Site.of(Module.EMBED)).orElseThrow();
+        Stored stored = base.required(Site.of(Module.EMBED));
         matrix(stored, embedding);
         if (head.bias() != null) {
             throw new IllegalArgumentException("the base's format has no place for a bias at " + Site.of(Module.HEAD));
@@ -155,9 +155,7 @@ public final class Merge {
         }
         if (stored.bias() != null) {
             float[] all = vectors.computeIfAbsent(stored.bias().name(), n -> Floats.all(stored.bias()));
-            for (int i = 0; i < map.out(); i++) {
-                all[stored.rows() == null ? i : stored.rows()[i]] = map.bias()[i];
-            }
+            put(map.bias(), stored, all);
             return;
         }
         if (!base.spec().family().equals("llama") || !ATTENTION.contains(site.module()) && !MLP.contains(site.module())) {
@@ -165,10 +163,15 @@ public final class Merge {
         }
         newBiases.add(site.module());
         float[] all = new float[map.out()];
-        for (int i = 0; i < all.length; i++) {
-            all[stored.rows() == null ? i : stored.rows()[i]] = map.bias()[i];
-        }
+        put(map.bias(), stored, all);
         addVector(biasName(stored), stored.weight(), all);
+    }
+
+    /** Puts values in the order of the decoder where the file has them. */
+    private static void put(float[] values, Stored stored, float[] to) {
+        for (int i = 0; i < values.length; i++) {
+            to[stored.rows() == null ? i : stored.rows()[i]] = values[i];
+        }
     }
 
     private static String biasName(Stored stored) {
@@ -192,7 +195,7 @@ public final class Merge {
             }
             for (Module module : group) {
                 for (Site site : Layout.sites(module, base.spec())) {
-                    Stored stored = base.stored(site).orElseThrow();
+                    Stored stored = base.required(site);
                     if (stored.bias() == null && !added.containsKey(biasName(stored))) {
                         addVector(biasName(stored), stored.weight(), new float[base.spec().out(module)]);
                     }
@@ -202,7 +205,7 @@ public final class Merge {
     }
 
     private void norm(Site site, Fold.NormValues values) {
-        Stored stored = base.stored(site).orElseThrow(() -> new IllegalArgumentException("this base has no weight at " + site));
+        Stored stored = base.required(site);
         float[] weight = values.weight().clone();
         for (int i = 0; i < weight.length; i++) {
             weight[i] -= base.spec().normOffset();
