@@ -21,7 +21,8 @@ public final class Devices {
     /**
      * Opens a device.
      *
-     * @param device {@code cpu}; {@code cuda} or {@code cuda:N} for an NVIDIA GPU; {@code auto} for the first GPU when one opens and the CPU otherwise
+     * @param device {@code cpu}; {@code cpu:vector} for the CPU without machine code written at run time; {@code cuda} or {@code cuda:N} for an NVIDIA
+     *     GPU; {@code auto} for the first GPU when one opens and the CPU otherwise
      * @param threads computing threads of the CPU; 0 for one per processor
      * @throws IOException when the GPU that was named does not open; the message says why
      */
@@ -41,9 +42,9 @@ public final class Devices {
                 LOG.info("computing on the CPU, since no GPU opens");
                 LOG.debug("no GPU: {}", e.getMessage());
             }
-        } else if (!device.equals("cpu")) {
-            throw new IllegalArgumentException("device must be auto, cpu, cuda or cuda:N, found " + device);
+        } else if (!device.equals("cpu") && !device.equals("cpu:vector")) {
+            throw new IllegalArgumentException("device must be auto, cpu, cpu:vector, cuda or cuda:N, found " + device);
         }
-        return CpuKernels.open(threads > 0 ? threads : Runtime.getRuntime().availableProcessors());
+        return CpuKernels.open(threads > 0 ? threads : Runtime.getRuntime().availableProcessors(), !device.equals("cpu:vector"));
     }
 }

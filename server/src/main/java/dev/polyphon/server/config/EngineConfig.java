@@ -5,7 +5,7 @@ import java.nio.file.Path;
 /**
  * How the engine in this process is set up.
  *
- * @param device auto, cpu, cuda or cuda:N
+ * @param device auto, cpu, cpu:vector, cuda or cuda:N
  * @param threads computing threads; 0 for one per processor
  * @param contextLength most tokens of a sequence; 0 for what the model was made for
  * @param maxSequences most sequences in a step

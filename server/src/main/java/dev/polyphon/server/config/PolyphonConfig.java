@@ -124,8 +124,8 @@ public record PolyphonConfig(
             throw new ConfigException("engine.stepTokens must be at least engine.maxSequences (" + maxSequences + "), found " + stepTokens);
         }
         String device = engine.text("device", "auto");
-        if (!device.matches("auto|cpu|cuda(:\\d{1,4})?")) {
-            throw new ConfigException("engine.device must be auto, cpu, cuda or cuda:N, found " + device);
+        if (!device.matches("auto|cpu(:vector)?|cuda(:\\d{1,4})?")) {
+            throw new ConfigException("engine.device must be auto, cpu, cpu:vector, cuda or cuda:N, found " + device);
         }
         return new EngineConfig(
                 device,

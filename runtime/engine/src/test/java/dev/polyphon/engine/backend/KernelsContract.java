@@ -39,6 +39,11 @@ public abstract class KernelsContract {
         return 0;
     }
 
+    /** Largest error of a linear layer's outputs, relative to their size or to inputs of variance 1. */
+    protected float linearError(DType weights) {
+        return 2e-5f;
+    }
+
     /** Rounds of random shapes; fewer where a device is slow. */
     protected int rounds(int most) {
         return most;
@@ -107,7 +112,7 @@ public abstract class KernelsContract {
     @ParameterizedTest
     @EnumSource(value = DType.class, names = {"F64", "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q5_K", "Q6_K"})
     void linearAgreesWithTheReference(DType type) {
-        compare(2e-5f, (kernels, random) -> linear(kernels, random, type), 40);
+        compare(linearError(type), (kernels, random) -> linear(kernels, random, type), 40);
     }
 
     private static float[] linear(Kernels kernels, Random random, DType type) {

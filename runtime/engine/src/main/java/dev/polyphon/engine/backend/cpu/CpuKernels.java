@@ -19,6 +19,7 @@ import java.util.stream.IntStream;
 public final class CpuKernels implements Kernels {
     private static final long SPIN_NANOS = 20_000;
 
+    private final MachineTiles code;
     private final WorkerPool pool;
     private final Scratch[] scratch;
     private final Linear linear;
@@ -26,10 +27,11 @@ public final class CpuKernels implements Kernels {
     private final Attention attention;
     private final Pointwise pointwise;
 
-    private CpuKernels(int threads) {
+    private CpuKernels(int threads, MachineTiles code) {
+        this.code = code;
         pool = new WorkerPool(threads, SPIN_NANOS);
         scratch = IntStream.range(0, threads).mapToObj(i -> new Scratch()).toArray(Scratch[]::new);
-        linear = new Linear(pool, scratch);
+        linear = new Linear(pool, scratch, code);
         lowRank = new LowRankDeltas(pool, scratch);
         attention = new Attention(pool, scratch);
         pointwise = new Pointwise(pool);
@@ -39,18 +41,26 @@ public final class CpuKernels implements Kernels {
      * @param threads how many threads compute, the caller's included; not more than there are cores
      */
     public static CpuKernels open(int threads) {
-        return new CpuKernels(threads);
+        return open(threads, true);
+    }
+
+    /**
+     * @param threads how many threads compute, the caller's included; not more than there are cores
+     * @param machineCode whether code may be written at run time for what the Vector API does not reach, where the processor and the system allow it
+     */
+    public static CpuKernels open(int threads, boolean machineCode) {
+        return new CpuKernels(threads, machineCode ? MachineTiles.find().orElse(null) : null);
     }
 
     @Override
     public String describe() {
-        return "CPU, " + System.getProperty("os.arch") + ", " + 32 * Lanes.L + "-bit vectors, " + pool.threads() + " threads";
+        return "CPU, " + System.getProperty("os.arch") + ", " + 32 * Lanes.L + "-bit vectors, " + (code == null ? "" : "machine code, ") + pool.threads() + " threads";
     }
 
     @Override
     public Weight weight(TensorView view, int[] rowOrder) {
         checkMatrix(view, rowOrder);
-        return Panels.pack(view, rowOrder);
+        return Panels.pack(view, rowOrder, code);
     }
 
     @Override
@@ -156,6 +166,7 @@ public final class CpuKernels implements Kernels {
     @Override
     public void close() {
         pool.close();
+        linear.close();
         for (Scratch s : scratch) {
             s.close();
         }

@@ -130,6 +130,10 @@ final class Lanes {
         return ShortVector.fromMemorySegment(S, ALL, address, LE);
     }
 
+    static void storeShorts(ShortVector v, long address) {
+        v.intoMemorySegment(ALL, address, LE);
+    }
+
     static float get(long address) {
         return ALL.get(FLOAT, address);
     }

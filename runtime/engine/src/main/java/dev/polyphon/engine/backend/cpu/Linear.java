@@ -1,25 +1,38 @@
 package dev.polyphon.engine.backend.cpu;
 
 import dev.polyphon.engine.backend.Projection;
+import dev.polyphon.engine.backend.cpu.TileCode.Floats;
 import java.util.Arrays;
 import java.util.List;
 
 /**
- * Matrix products of activations with frozen matrices, panel by panel. One row is multiplied while the panel is decoded in registers; for more, a
- * stretch of the panel is decoded to f32 in the nearest cache, then used for all rows.
+ * Matrix products of activations with frozen matrices, panel by panel.
+ *
+ * <p>By machine code, quantised panels are multiplied with inputs quantised to 16 bits, others are decoded in registers. By the Vector API, one row is
+ * multiplied while the panel is decoded in registers; for more, a stretch of the panel is decoded to f32 in the nearest cache, then used for all rows.
  */
-final class Linear {
+final class Linear implements AutoCloseable {
     /** Multiply-adds below which waking others costs more than it gives. */
     static final long SMALL = 60_000;
     /** Columns decoded at once: the stretch shares the nearest cache with a tile of inputs and outputs. */
     static final int STRETCH = 128;
+    /** Rows multiplied with a panel before the next one is taken, so that they stay in a core's own cache. */
+    private static final int ROWS = 128;
+    /** Elements quantised in one piece. */
+    private static final int QUANTISED_AT_ONCE = 16_000;
+    /** Bytes of a row of a panel's sums. */
+    private static final long SUMS = 4L * Panels.WIDTH;
 
     private final WorkerPool pool;
     private final Scratch[] scratch;
+    private final MachineTiles code;
+    private NativeMemory quantised = new NativeMemory(1 << 16);
 
-    Linear(WorkerPool pool, Scratch[] scratch) {
+    /** @param code null to compute by the Vector API alone */
+    Linear(WorkerPool pool, Scratch[] scratch, MachineTiles code) {
         this.pool = pool;
         this.scratch = scratch;
+        this.code = code;
     }
 
     void linear(CpuTensor x, int firstRow, int rows, List<Projection> projections) {
@@ -30,6 +43,7 @@ final class Linear {
         int count = projections.size();
         int panels = 0;
         long work = 0;
+        int words = 0;
         for (Projection p : projections) {
             Panels w = (Panels) p.weight();
             x.wide(w.in(), "the input of a linear layer");
@@ -39,6 +53,12 @@ final class Linear {
             }
             work += (long) rows * w.out() * w.in();
             panels += w.count();
+            if (w instanceof WordPanels) {
+                words = w.in();
+            }
+        }
+        if (words > 0) {
+            quantise(x, firstRow, rows, words);
         }
         int chunk = chunk(panels, work);
         int[] firstPiece = new int[count + 1];
@@ -53,8 +73,26 @@ final class Linear {
             Projection p = projections.get(i);
             Panels w = (Panels) p.weight();
             int from = (piece - firstPiece[i]) * chunk;
-            for (int panel = from; panel < Math.min(from + chunk, w.count()); panel++) {
-                project(p, panel, x, firstRow, rows, scratch[worker]);
+            int to = Math.min(from + chunk, w.count());
+            for (int row = 0; row < rows; row += ROWS) {
+                for (int panel = from; panel < to; panel++) {
+                    project(p, panel, x, firstRow, row, Math.min(ROWS, rows - row), scratch[worker]);
+                }
+            }
+        });
+    }
+
+    private void quantise(CpuTensor x, int firstRow, int rows, int columns) {
+        long rowBytes = QuantisedRows.rowBytes(columns);
+        if (quantised.bytes() < rows * rowBytes) {
+            quantised.close();
+            quantised = new NativeMemory(rows * rowBytes * 3 / 2);
+        }
+        long to = quantised.address();
+        int chunk = Math.max(1, QUANTISED_AT_ONCE / columns);
+        pool.run((rows + chunk - 1) / chunk, (_, piece) -> {
+            for (int r = piece * chunk; r < Math.min(rows, (piece + 1) * chunk); r++) {
+                QuantisedRows.quantise(x.row(firstRow + r), columns, to + r * rowBytes);
             }
         });
     }
@@ -65,22 +103,49 @@ final class Linear {
         return (int) Math.max(1, (panels + pieces - 1) / pieces);
     }
 
-    private static void project(Projection p, int panel, CpuTensor x, int firstRow, int rows, Scratch scratch) {
-        Panels w = (Panels) p.weight();
+    /** One panel's outputs for some rows, counted from the operation's first. */
+    private void project(Projection p, int panel, CpuTensor x, int firstRow, int row, int rows, Scratch scratch) {
+        CpuTensor bias = (CpuTensor) p.bias();
         CpuTensor out = (CpuTensor) p.out();
         int column = panel * Panels.WIDTH;
-        int width = Math.min(Panels.WIDTH, w.out() - column);
-        long decoded = scratch.bytes(4L * Panels.WIDTH * STRETCH);
-        float[] sums = scratch.floats(rows * Panels.WIDTH);
-        Arrays.fill(sums, 0, rows * Panels.WIDTH, 0);
-        if (p.bias() != null) {
-            for (int r = 0; r < rows; r++) {
-                Lanes.read(((CpuTensor) p.bias()).row(0) + 4L * column, sums, r * Panels.WIDTH, width);
+        int width = Math.min(Panels.WIDTH, ((Panels) p.weight()).out() - column);
+        int first = firstRow + row;
+        if (code == null) {
+            float[] sums = scratch.floats(rows * Panels.WIDTH);
+            Arrays.fill(sums, 0, rows * Panels.WIDTH, 0);
+            for (int r = 0; bias != null && r < rows; r++) {
+                Lanes.read(bias.row(0) + 4L * column, sums, r * Panels.WIDTH, width);
             }
+            multiply((Panels) p.weight(), panel, x.row(first), x.rowBytes(), rows, sums, scratch.decoded(), scratch);
+            for (int r = 0; r < rows; r++) {
+                put(sums, r * Panels.WIDTH, out.row(first + r) + 4L * column, width);
+            }
+            return;
         }
-        multiply(w, panel, x.row(firstRow), x.rowBytes(), rows, sums, decoded, scratch);
+        long sums = scratch.bytes(rows * SUMS);
+        Lanes.fill(sums, rows * SUMS);
+        for (int r = 0; bias != null && r < rows; r++) {
+            Lanes.copy(bias.row(0) + 4L * column, sums + r * SUMS, 4L * width);
+        }
+        switch ((Panels) p.weight()) {
+            case WordPanels w -> {
+                long rowBytes = QuantisedRows.rowBytes(w.in());
+                w.multiply(panel, quantised.address() + row * rowBytes, rowBytes, rows, sums, scratch);
+            }
+            case PlainPanels w -> code.multiply(w.floats(), w.at(panel), x.row(first), x.rowBytes(), rows, w.in(), sums);
+            case GroupedPanels w -> throw new IllegalStateException("panels for the Vector API, " + w.type());
+        }
         for (int r = 0; r < rows; r++) {
-            put(sums, r * Panels.WIDTH, out.row(firstRow + r) + 4L * column, width);
+            put(sums + r * SUMS, out.row(first + r) + 4L * column, width);
+        }
+    }
+
+    private static void put(long sums, long to, int width) {
+        if (width == Panels.WIDTH) {
+            Lanes.store(Lanes.load(sums), to);
+            Lanes.store(Lanes.load(sums + 4L * Lanes.L), to + 4L * Lanes.L);
+        } else {
+            Lanes.copy(sums, to, 4L * width);
         }
     }
 
@@ -107,5 +172,10 @@ final class Linear {
                 Tiles.multiply(decoded, x + 4L * k, xBytes, rows, length, sums, 0);
             }
         }
+    }
+
+    @Override
+    public void close() {
+        quantised.close();
     }
 }

@@ -9,7 +9,7 @@ import java.util.stream.IntStream;
  * outputs lie along the lanes and no sum has to be taken across them. Elements stay in the precision that they have in the file; past the last
  * row a panel holds zeros.
  */
-abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanels {
+abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanels, WordPanels {
     /** Rows of a panel: two vectors. */
     static final int WIDTH = 2 * Lanes.L;
     /** Columns that {@link #decode} and {@link #multiply} take at once at most; ranges start at multiples of it. */
@@ -29,10 +29,15 @@ abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanel
         this.memory = new NativeMemory(count * this.panelBytes);
     }
 
-    /** Packs a matrix of any float or quantised type; the view's bytes are not needed afterwards. */
-    static Panels pack(TensorView view, int[] rowOrder) {
+    /**
+     * Packs a matrix of any float or quantised type; the view's bytes are not needed afterwards.
+     *
+     * @param code what will multiply it; null for the Vector API
+     */
+    static Panels pack(TensorView view, int[] rowOrder, MachineTiles code) {
         int out = rowOrder == null ? view.dim(0) : rowOrder.length;
-        Panels panels = view.dtype().quantised() ? new GroupedPanels(view.dtype(), out, view.dim(1)) : new PlainPanels(view.dtype(), out, view.dim(1));
+        Panels panels = !view.dtype().quantised() ? new PlainPanels(view.dtype(), out, view.dim(1))
+                : code == null ? new GroupedPanels(view.dtype(), out, view.dim(1)) : new WordPanels(view.dtype(), out, view.dim(1), code);
         long data = view.data().address();
         long rowBytes = view.dtype().bytes(view.dim(1));
         try {

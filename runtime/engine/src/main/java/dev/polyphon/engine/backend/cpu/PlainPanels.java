@@ -1,5 +1,6 @@
 package dev.polyphon.engine.backend.cpu;
 
+import dev.polyphon.engine.backend.cpu.TileCode.Floats;
 import dev.polyphon.engine.weights.DType;
 import jdk.incubator.vector.FloatVector;
 
@@ -13,6 +14,15 @@ final class PlainPanels extends Panels {
     PlainPanels(DType type, int out, int in) {
         super(out, in, (type == DType.F16 || type == DType.BF16 ? 2L : 4L) * in * WIDTH);
         this.type = type;
+    }
+
+    /** How its elements are kept, for machine code. */
+    Floats floats() {
+        return switch (type) {
+            case F16 -> Floats.F16;
+            case BF16 -> Floats.BF16;
+            default -> Floats.F32;
+        };
     }
 
     @Override

@@ -3,6 +3,7 @@ package dev.polyphon.engine.backend.cpu;
 /** Memory of one worker for the time of one piece; it grows to the largest ever asked for. */
 final class Scratch implements AutoCloseable {
     private final NativeMemory scales = new NativeMemory(4L * 2 * Panels.WIDTH * (Panels.MOST_COLUMNS / 16));
+    private final NativeMemory decoded = new NativeMemory(4L * Panels.WIDTH * Linear.STRETCH);
     private NativeMemory memory = new NativeMemory(1 << 16);
     private float[] floats = new float[1 << 12];
 
@@ -28,8 +29,14 @@ final class Scratch implements AutoCloseable {
         return scales.address();
     }
 
+    /** Room for {@link Linear#STRETCH} decoded columns of a panel. */
+    long decoded() {
+        return decoded.address();
+    }
+
     @Override
     public void close() {
+        decoded.close();
         memory.close();
         scales.close();
     }

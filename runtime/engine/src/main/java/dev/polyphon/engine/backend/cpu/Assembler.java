@@ -1,0 +1,242 @@
+package dev.polyphon.engine.backend.cpu;
+
+import java.io.ByteArrayOutputStream;
+
+/**
+ * Writes x86-64 machine code: the few AVX-512 instructions on whole 512-bit registers that the kernels need, encoded as in Intel's Software
+ * Developer's Manual, volume 2. Vector registers are numbers from 0 to 31.
+ */
+final class Assembler {
+
+    /** The general registers that a function may change. The System V ABI passes the first six integers in RDI, RSI, RDX, RCX, R8 and R9. */
+    enum Register {
+        RAX(0),
+        RCX(1),
+        RDX(2),
+        RSI(6),
+        RDI(7),
+        R8(8),
+        R9(9),
+        R10(10),
+        R11(11);
+
+        private final int number;
+
+        Register(int number) {
+            this.number = number;
+        }
+
+        /** Memory that many bytes after the address in this register. */
+        Memory at(int displacement) {
+            return new Memory(this, null, 1, displacement);
+        }
+
+        /** Memory {@code index * scale} and that many bytes after the address in this register. */
+        Memory at(Register index, int scale, int displacement) {
+            return new Memory(this, index, scale, displacement);
+        }
+    }
+
+    /** An operand in memory. The scale is 1, 2, 4 or 8; no index is null. */
+    record Memory(Register base, Register index, int scale, int displacement) {
+
+        Memory plus(int bytes) {
+            return new Memory(base, index, scale, displacement + bytes);
+        }
+
+        private int indexBit3() {
+            return index == null ? 0 : index.number >> 3;
+        }
+    }
+
+    // How an instruction's opcode is found: its map, and the prefix it had before EVEX.
+    private static final int MAP_0F = 1;
+    private static final int MAP_0F38 = 2;
+    private static final int MAP_0F3A = 3;
+    private static final int NO_PREFIX = 0;
+    private static final int PREFIX_66 = 1;
+
+    // What a memory operand is; the unit of its displacement when that takes one byte is its size.
+    private static final int WHOLE = 64;
+    private static final int HALF = 32;
+    private static final int BROADCAST = 4;
+
+    private final ByteArrayOutputStream code = new ByteArrayOutputStream();
+
+    byte[] code() {
+        return code.toByteArray();
+    }
+
+    /** The place of the next instruction, to jump back to. */
+    int here() {
+        return code.size();
+    }
+
+    // ---- vectors
+
+    void load(int to, Memory from) {
+        evex(MAP_0F, NO_PREFIX, 0x10, to, 0, from, WHOLE);
+    }
+
+    void store(int from, Memory to) {
+        evex(MAP_0F, NO_PREFIX, 0x11, from, 0, to, WHOLE);
+    }
+
+    /** VPMOVSXBW: 32 signed bytes as words. */
+    void loadBytesAsWords(int to, Memory from) {
+        evex(MAP_0F38, PREFIX_66, 0x20, to, 0, from, HALF);
+    }
+
+    /** VPMOVZXBW: 32 unsigned bytes as words. */
+    void loadUnsignedBytesAsWords(int to, Memory from) {
+        evex(MAP_0F38, PREFIX_66, 0x30, to, 0, from, HALF);
+    }
+
+    /** VPMOVZXWD: 16 words as ints, zeros above. */
+    void loadWordsAsInts(int to, Memory from) {
+        evex(MAP_0F38, PREFIX_66, 0x33, to, 0, from, HALF);
+    }
+
+    /** VCVTPH2PS: 16 half floats as floats. */
+    void loadHalvesAsFloats(int to, Memory from) {
+        evex(MAP_0F38, PREFIX_66, 0x13, to, 0, from, HALF);
+    }
+
+    void zero(int register) {
+        evex(MAP_0F, PREFIX_66, 0xEF, register, register, register);
+    }
+
+    /** VPTERNLOGD with the function that is always true. */
+    void ones(int register) {
+        evex(MAP_0F3A, PREFIX_66, 0x25, register, register, register);
+        code.write(0xFF);
+    }
+
+    void and(int to, int a, int b) {
+        evex(MAP_0F, PREFIX_66, 0xDB, to, a, b);
+    }
+
+    /** VPSRLW: words, zeros shifted in. */
+    void shiftWordsRight(int to, int from, int bits) {
+        evex(MAP_0F, PREFIX_66, 0x71, 2, to, from);
+        code.write(bits);
+    }
+
+    /** VPSLLD: ints, zeros shifted in. */
+    void shiftIntsLeft(int to, int from, int bits) {
+        evex(MAP_0F, PREFIX_66, 0x72, 6, to, from);
+        code.write(bits);
+    }
+
+    /** VPDPWSSD: adds to each int of {@code sum} the products of two signed words of {@code a} with those of the one int at {@code b}. */
+    void addWordProducts(int sum, int a, Memory b) {
+        evex(MAP_0F38, PREFIX_66, 0x52, sum, a, b, BROADCAST);
+    }
+
+    void intsToFloats(int to, int from) {
+        evex(MAP_0F, NO_PREFIX, 0x5B, to, 0, from);
+    }
+
+    /** VMULPS with the one float at {@code b}. */
+    void multiply(int to, int a, Memory b) {
+        evex(MAP_0F, NO_PREFIX, 0x59, to, a, b, BROADCAST);
+    }
+
+    /** VFMADD213PS: {@code factor = factor * a + b}. */
+    void multiplyAdd(int factor, int a, Memory b) {
+        evex(MAP_0F38, PREFIX_66, 0xA8, factor, a, b, WHOLE);
+    }
+
+    /** VFMADD231PS: {@code sum += a * b} for the one float at {@code b}. */
+    void addProduct(int sum, int a, Memory b) {
+        evex(MAP_0F38, PREFIX_66, 0xB8, sum, a, b, BROADCAST);
+    }
+
+    /** Register, register, register. */
+    private void evex(int map, int prefix, int opcode, int reg, int second, int rm) {
+        evex(map, prefix, opcode, reg, second, rm >> 3 & 1, rm >> 4 & 1, false);
+        code.write(0xC0 | (reg & 7) << 3 | rm & 7);
+    }
+
+    /** Register, register, memory. */
+    private void evex(int map, int prefix, int opcode, int reg, int second, Memory rm, int size) {
+        evex(map, prefix, opcode, reg, second, rm.base.number >> 3, rm.indexBit3(), size == BROADCAST);
+        address(reg, rm, size);
+    }
+
+    /** The EVEX prefix and the opcode; bits that extend a register's number are stored inverted. X extends a vector's number or an index. */
+    private void evex(int map, int prefix, int opcode, int reg, int second, int b, int x, boolean broadcast) {
+        code.write(0x62);
+        code.write((~reg >> 3 & 1) << 7 | (~x & 1) << 6 | (~b & 1) << 5 | (~reg >> 4 & 1) << 4 | map);
+        code.write((~second & 15) << 3 | 4 | prefix);
+        code.write(2 << 5 | (broadcast ? 16 : 0) | (~second >> 4 & 1) << 3);
+        code.write(opcode);
+    }
+
+    /** ModRM, SIB and displacement, which takes one byte when it is that many units. */
+    private void address(int reg, Memory memory, int unit) {
+        int displacement = memory.displacement;
+        boolean small = displacement % unit == 0 && (byte) (displacement / unit) == displacement / unit;
+        code.write((small ? 0x40 : 0x80) | (reg & 7) << 3 | (memory.index == null ? memory.base.number & 7 : 4));
+        if (memory.index != null) {
+            code.write(Integer.numberOfTrailingZeros(memory.scale) << 6 | (memory.index.number & 7) << 3 | memory.base.number & 7);
+        }
+        if (small) {
+            code.write(displacement / unit);
+        } else {
+            writeInt(displacement);
+        }
+    }
+
+    // ---- the rest
+
+    /** PREFETCHT0: asks for the cache line, if there is one. */
+    void prefetch(Memory line) {
+        code.write(0x40 | line.indexBit3() << 1 | line.base.number >> 3);
+        code.write(0x0F);
+        code.write(0x18);
+        address(1, line, 1);
+    }
+
+    void add(Register to, int value) {
+        code.write(0x48 | to.number >> 3);
+        code.write(0x81);
+        code.write(0xC0 | to.number & 7);
+        writeInt(value);
+    }
+
+    /** LEA: the address itself. */
+    void address(Register to, Memory of) {
+        code.write(0x48 | to.number >> 3 << 2 | of.indexBit3() << 1 | of.base.number >> 3);
+        code.write(0x8D);
+        address(to.number, of, 1);
+    }
+
+    /** Takes one from the register and jumps back to {@code place} unless it is zero then. */
+    void loop(Register counter, int place) {
+        code.write(0x48 | counter.number >> 3);
+        code.write(0xFF);
+        code.write(0xC8 | counter.number & 7);
+        code.write(0x0F);
+        code.write(0x85);
+        writeInt(place - (code.size() + 4));
+    }
+
+    /** Bytes as they are, for instructions that are needed once. */
+    void raw(int... bytes) {
+        for (int b : bytes) {
+            code.write(b);
+        }
+    }
+
+    /** VZEROUPPER, so that what follows may use 128-bit instructions at full speed, and RET. */
+    void end() {
+        raw(0xC5, 0xF8, 0x77, 0xC3);
+    }
+
+    private void writeInt(int value) {
+        for (int i = 0; i < 4; i++) {
+            code.write(value >> 8 * i);
+        }
+    }
+}

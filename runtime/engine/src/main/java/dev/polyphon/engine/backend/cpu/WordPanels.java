@@ -1,0 +1,89 @@
+package dev.polyphon.engine.backend.cpu;
+
+import dev.polyphon.engine.weights.DType;
+
+/**
+ * Panels of quantised elements for products of integers, 32 rows wide: a panel has its {@link GroupScales} first, then its elements, columns in pairs
+ * as VPDPWSSD takes them: signed bytes [in / 2][WIDTH][2], or nibbles [in / 2][16][2], the lower nibble for rows 0 to 15 and the upper one for 16 to 31.
+ */
+final class WordPanels extends Panels {
+    private static final int WIDTH = 32;
+    private static final long ROW = 4L * WIDTH;
+
+    private final DType type;
+    private final GroupScales scales;
+    private final boolean nibbles;
+    private final long elements;
+    private final MachineCode[] tiles;
+
+    WordPanels(DType type, int out, int in, MachineTiles code) {
+        GroupScales scales = new GroupScales(type);
+        super(out, in, scales.bytes(in) + (Quants.nibbles(type) ? in / 2 : in) * (long) WIDTH);
+        this.type = type;
+        this.scales = scales;
+        this.nibbles = Quants.nibbles(type);
+        this.elements = scales.bytes(in);
+        this.tiles = code.words(scales.group(), nibbles, scales.minima());
+    }
+
+    @Override
+    void put(long panel, int i, long source) {
+        byte[] q = new byte[type.blockSize()];
+        for (int block = 0; block < in() / q.length; block++) {
+            long from = source + (long) block * type.blockBytes();
+            scales.put(panel, i, block, from);
+            Quants.read(type, from, q);
+            for (int k = 0; k < q.length; k++) {
+                long to = element(panel, block * q.length + k, i);
+                Lanes.setByte(to, nibbles ? Lanes.getByte(to) | q[k] << i / 16 * 4 : q[k]);
+            }
+        }
+    }
+
+    private long element(long panel, int column, int i) {
+        long pair = column / 2;
+        return panel + elements + column % 2 + (nibbles ? pair * WIDTH + i % 16 * 2 : (pair * WIDTH + i) * 2);
+    }
+
+    /** {@code sums[r][j] += x · panel} for rows of {@link QuantisedRows}, {@code xBytes} apart; sums are next to each other. */
+    void multiply(int panel, long x, long xBytes, int rows, long sums, Scratch scratch) {
+        long at = at(panel);
+        for (int k = 0; k < in(); k += MOST_COLUMNS) {
+            int length = Math.min(MOST_COLUMNS, in() - k);
+            long expanded = scales.expand(at, k, length, scratch);
+            long stretch = element(at, k, 0);
+            for (int r = 0; r < rows; ) {
+                int tile = Math.min(rows - r, TileCode.MOST_WORD_ROWS);
+                tiles[tile].call(stretch, expanded, x + r * xBytes + QuantisedRows.rowBytes(k), xBytes, sums + r * ROW, length / QuantisedRows.COLUMNS);
+                r += tile;
+            }
+        }
+    }
+
+    @Override
+    void decode(long panel, int from, int count, long to, Scratch scratch) {
+        long expanded = scales.expand(panel, from, count, scratch);
+        int step = scales.minima() ? 2 : 1;
+        for (int k = 0; k < count; k++) {
+            long row = expanded + k / scales.group() * step * ROW;
+            for (int i = 0; i < WIDTH; i++) {
+                int q = Lanes.getByte(element(panel, from + k, i));
+                if (nibbles) {
+                    q = q >> i / 16 * 4 & 15;
+                }
+                float minimum = step == 2 ? Lanes.get(row + ROW + 4L * i) : 0;
+                Lanes.set(to + k * ROW + 4L * i, Math.fma(q, Lanes.get(row + 4L * i), minimum));
+            }
+        }
+    }
+
+    @Override
+    void multiply(long panel, int from, int count, long x, float[] sums, int at, Scratch scratch) {
+        for (int k = 0; k < count; k += Linear.STRETCH) {
+            int length = Math.min(Linear.STRETCH, count - k);
+            long decoded = scratch.decoded();
+            decode(panel, from + k, length, decoded, scratch);
+            Tiles.multiply(decoded, x + 4L * k, 0, 1, length, sums, at);
+        }
+    }
+}
