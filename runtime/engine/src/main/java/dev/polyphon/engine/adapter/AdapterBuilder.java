@@ -23,6 +23,8 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /**
@@ -207,16 +209,19 @@ final class AdapterBuilder implements AutoCloseable {
 
     /** The module of a path. @throws AdapterFault when this base has none there */
     Target target(String path, String tensor) throws AdapterFault {
-        String found = base.layout().canonical(path);
-        List<Layout.Part> sites = parts.get(found);
-        if (sites == null) {
-            found = "model." + found;
-            sites = parts.get(found);
-        }
-        if (sites == null) {
-            throw new AdapterFault("tensor " + tensor + " belongs to no module of this base (" + path + ")");
-        }
-        return new Target(found, sites);
+        String found = module(path).orElseThrow(() -> new AdapterFault("tensor " + tensor + " belongs to no module of this base (" + path + ")"));
+        return new Target(found, parts.get(found));
+    }
+
+    /** The path that the base's checkpoints have for a module; empty when the base has none there. */
+    Optional<String> module(String path) {
+        String canonical = base.layout().canonical(path);
+        return Stream.of(canonical, "model." + canonical).filter(parts::containsKey).findFirst();
+    }
+
+    /** The paths of all modules of the base. */
+    Set<String> modules() {
+        return parts.keySet();
     }
 
     /** The module of a path, which must be a linear layer inside the decoder's layers. */
@@ -257,7 +262,7 @@ final class AdapterBuilder implements AutoCloseable {
     }
 
     private Stored stored(Site site) throws AdapterFault {
-        return base.stored(site).or(() -> site.module() == Module.HEAD ? base.stored(Site.of(Module.EMBED)) : java.util.Optional.empty())
+        return base.stored(site).or(() -> site.module() == Module.HEAD ? base.stored(Site.of(Module.EMBED)) : Optional.empty())
                 .orElseThrow(() -> new AdapterFault("this base has no weight at " + site));
     }
 

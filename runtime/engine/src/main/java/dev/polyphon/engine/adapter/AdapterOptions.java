@@ -125,17 +125,14 @@ final class AdapterOptions {
      * regular expression, must match the end of the path after a dot.
      */
     Patterns patterns(String key, double absent) throws AdapterFault {
-        Map<Pattern, Double> patterns = new LinkedHashMap<>();
+        Map<PathPattern, Double> patterns = new LinkedHashMap<>();
         for (Iterator<Map.Entry<String, JsonNode>> fields = json.path(key).fields(); fields.hasNext(); ) {
             Map.Entry<String, JsonNode> field = fields.next();
             if (!field.getValue().isNumber()) {
                 throw new AdapterFault(key + "." + field.getKey() + " must be a number, found " + field.getValue());
             }
-            if (field.getKey().length() > LONGEST_PATTERN) {
-                throw new AdapterFault(key + " has a pattern of " + field.getKey().length() + " characters; at most " + LONGEST_PATTERN);
-            }
             try {
-                patterns.put(Pattern.compile("(.*\\.)?(" + field.getKey() + ")"), finite(key + "." + field.getKey(), field.getValue().doubleValue()));
+                patterns.put(pattern(key, "(.*\\.)?(" + field.getKey() + ")"), finite(key + "." + field.getKey(), field.getValue().doubleValue()));
             } catch (PatternSyntaxException e) {
                 throw new AdapterFault(key + " has the invalid pattern " + field.getKey() + ": " + e.getDescription());
             }
@@ -143,11 +140,19 @@ final class AdapterOptions {
         return new Patterns(patterns, absent);
     }
 
+    /** An option's regular expression for module paths. Throws a {@link PatternSyntaxException} when it is none. */
+    PathPattern pattern(String key, String expression) throws AdapterFault {
+        if (expression.length() > LONGEST_PATTERN) {
+            throw new AdapterFault(key + " has a pattern of " + expression.length() + " characters; at most " + LONGEST_PATTERN);
+        }
+        return new PathPattern(key, Pattern.compile(expression));
+    }
+
     /** Numbers by module path. */
-    record Patterns(Map<Pattern, Double> patterns, double absent) {
-        double of(String path) {
-            for (Map.Entry<Pattern, Double> entry : patterns.entrySet()) {
-                if (entry.getKey().matcher(path).matches()) {
+    record Patterns(Map<PathPattern, Double> patterns, double absent) {
+        double of(String path) throws AdapterFault {
+            for (Map.Entry<PathPattern, Double> entry : patterns.entrySet()) {
+                if (entry.getKey().matches(path)) {
                     return entry.getValue();
                 }
             }

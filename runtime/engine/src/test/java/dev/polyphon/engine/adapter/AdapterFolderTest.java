@@ -117,6 +117,53 @@ class AdapterFolderTest {
     }
 
     @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            ["q_proj", "v_proj"]                       | null       | layers.\\d.self_attn.v_proj | target_modules names model.layers.*.self_attn.v_proj
+            ["self_attn.q_proj", "self_attn.v_proj"]   | null       | layers.\\d.self_attn.q_proj | target_modules names model.layers.*.self_attn.q_proj
+            ".*\\\\.[qv]_proj"                         | null       | layers.\\d.self_attn.v_proj | target_modules names model.layers.*.self_attn.v_proj
+            ["model.layers.0.self_attn.v_proj"]        | null       | layers.0.self_attn.v_proj   | target_modules names model.layers.*.self_attn.v_proj
+            ["q_proj", "v_proj"]                       | null       | layers.1.self_attn.v_proj   |
+            ["q_proj", "v_proj"]                       | ["v_proj"] | layers.\\d.self_attn.v_proj |
+            ["q_proj", "v_proj", "c_attn", "j_proj"]   | null       | no such thing               |
+            "all-linear"                               | null       | layers.\\d.self_attn.v_proj |
+            "(?P<kind>[qv]_proj)"                      | null       | layers.\\d.self_attn.v_proj |
+            null                                       | null       | layers.\\d.self_attn.v_proj |
+            """)
+    void refusesAnAdapterThatLostAllTensorsOfAModule(String targets, String excluded, String lost, String message) throws IOException {
+        Path folder = altered("lora-llama-qv-r8", config -> {
+            config.set("target_modules", JSON.readTree(targets));
+            config.set("exclude_modules", JSON.readTree(excluded));
+        }, (name, tensor) -> name.matches(".*" + lost + ".*") ? null : tensor);
+        if (message == null) {
+            load(folder);
+        } else {
+            assertThatThrownBy(() -> load(folder)).isInstanceOf(AdapterFault.class).hasMessageContaining(message).hasMessageContaining("no tensors");
+        }
+    }
+
+    @Test
+    void comparesModulesInChosenLayersOnly() throws IOException {
+        for (String chosen : List.of("[1]", "1")) {
+            Path folder = altered("lora-llama-qv-r8", config -> {
+                config.set("target_modules", JSON.readTree("[\"layers.0.self_attn.v_proj\", \"layers.1.self_attn.v_proj\", \"q_proj\"]"));
+                config.set("layers_to_transform", JSON.readTree(chosen));
+            }, (name, tensor) -> name.contains("layers.0.") ? null : tensor);
+            load(folder);
+        }
+        Path none = altered("lora-llama-qv-r8", config -> config.set("layers_to_transform", JSON.readTree("[0]")),
+                (name, tensor) -> name.contains("layers.0.self_attn.v_proj") ? null : tensor);
+        assertThatThrownBy(() -> load(none)).isInstanceOf(AdapterFault.class).hasMessageContaining("v_proj");
+    }
+
+    @Test
+    void givesUpPatternsThatTakeForEver() throws IOException {
+        Path targets = altered("lora-llama-qv-r8", config -> config.put("target_modules", "(([a-z0-9._]+)+)+!"), (name, tensor) -> tensor);
+        assertThatThrownBy(() -> load(targets)).isInstanceOf(AdapterFault.class).hasMessageContaining("target_modules has a pattern that takes too long");
+        Path ranks = altered("lora-llama-qv-r8", config -> config.putObject("rank_pattern").put("(([a-z0-9._]+)+)+!", 4), (name, tensor) -> tensor);
+        assertThatThrownBy(() -> load(ranks)).isInstanceOf(AdapterFault.class).hasMessageContaining("rank_pattern has a pattern that takes too long");
+    }
+
+    @ParameterizedTest
     @ValueSource(strings = {"dora-llama", "ia3-llama", "prefix-tuning-llama", "alora-llama", "lora-bias-llama", "oft-llama"})
     void refusesToMixWhatDoesNotAddUp(String adapter) throws IOException {
         AdapterFolder folder = AdapterFolder.open(GOLDEN.resolve("adapters").resolve(adapter));

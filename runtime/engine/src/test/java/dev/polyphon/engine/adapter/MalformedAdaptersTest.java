@@ -82,6 +82,14 @@ class MalformedAdaptersTest {
             surplus.put(tensor.name() + ".more", tensor.shape(), Floats.all(tensor));
             expect(surplus, name, task, base, kernels, tensor.name() + ".more besides", accepted);
         }
+        for (JsonNode target : original.config().path("target_modules")) {
+            SavedAdapter lost = SavedAdapter.read(original);
+            String module = "." + target.asText().replaceAll("\\d+", "#") + ".";
+            lost.tensors().keySet().removeIf(tensor -> ("." + tensor).replaceAll("\\d+", "#").contains(module));
+            if (!lost.tensors().isEmpty() && lost.tensors().size() < saved.tensors().size()) {
+                expect(lost, name, task, base, kernels, "no tensor for " + target.asText(), accepted);
+            }
+        }
         SavedAdapter option = SavedAdapter.read(original);
         ObjectNode where = option.config().path("config").isObject() ? (ObjectNode) option.config().path("config") : option.config();
         where.put("invented_later", 3);
