@@ -15,7 +15,7 @@ import java.util.concurrent.RejectedExecutionException;
  *
  * <p>{@link #respond} and {@link #execute} may be called from any thread, everything else on the connection's event loop only.
  */
-public final class Exchange {
+public final class Exchange implements Outlet {
     private enum State {
         WAITING,
         STREAMING,
@@ -49,6 +49,7 @@ public final class Exchange {
         this.keepAlive = keepAlive;
     }
 
+    @Override
     public Request request() {
         return request;
     }
@@ -71,7 +72,7 @@ public final class Exchange {
         return parameters.get(name);
     }
 
-    /** Who asks, as a {@link Filter} found out; null when none did. */
+    @Override
     public Object caller() {
         return caller;
     }
@@ -88,7 +89,7 @@ public final class Exchange {
         headers.put(name, value);
     }
 
-    /** Notes something about this exchange for the {@link HttpObserver}. */
+    @Override
     public void note(String name, Object value) {
         if (notes.isEmpty()) {
             notes = new LinkedHashMap<>();
@@ -105,7 +106,8 @@ public final class Exchange {
         return all;
     }
 
-    /** Runs a task on this connection's event loop; at a time when that has ended, never. What it throws becomes a 500. */
+    /** {@inheritDoc} What it throws becomes a 500. */
+    @Override
     public void execute(Runnable task) {
         try {
             loop.execute(() -> {
@@ -133,7 +135,7 @@ public final class Exchange {
         });
     }
 
-    /** Runs when the client leaves before the answer's end: at once if it has left already, never after the end. */
+    @Override
     public void onAbort(Runnable action) {
         if (state == State.ABORTED) {
             action.run();
@@ -142,12 +144,12 @@ public final class Exchange {
         }
     }
 
-    /** Runs whenever {@link #writable()} turns true again. */
+    @Override
     public void onWritable(Runnable action) {
         onWritable = action;
     }
 
-    /** Whether the client keeps up: while it does not, whatever is written waits in memory. */
+    @Override
     public boolean writable() {
         return connection.writable();
     }
@@ -214,7 +216,8 @@ public final class Exchange {
         }
     }
 
-    /** Gives an answer up that cannot be completed: the connection is closed, which tells the client that it is not whole. */
+    /** {@inheritDoc} The connection is closed, which tells the client that it is not whole. */
+    @Override
     public void cut() {
         if (state == State.WAITING || state == State.STREAMING) {
             connection.cut();

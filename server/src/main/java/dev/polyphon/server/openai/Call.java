@@ -4,7 +4,7 @@ import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
-import dev.polyphon.server.http.Exchange;
+import dev.polyphon.server.http.Outlet;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
@@ -18,16 +18,16 @@ import org.slf4j.LoggerFactory;
  * since the last time at once. While the client does not keep up it stays in the queue, which a request's token limit bounds; the generation
  * itself goes on, so a slow client holds no room in the batch. When the client leaves, the generations are cancelled.
  */
-final class Call {
+public final class Call {
     private static final Logger LOG = LoggerFactory.getLogger(Call.class);
 
     /** Who asks, as long as requests carry no identity. */
-    static final String TENANT = "default";
+    public static final String TENANT = "default";
 
     /** Events written before looking again whether the client keeps up. */
     private static final int BATCH = 256;
 
-    private final Exchange exchange;
+    private final Outlet outlet;
     private final Runtime runtime;
     private final ApiObserver observer;
     private final Queue<Event> events = new ConcurrentLinkedQueue<>();
@@ -43,30 +43,36 @@ final class Call {
     private long accepted;
     private long started;
     private long first;
-    private Reply reply;
+    private volatile Reply reply;
     private boolean over;
     private int unfinished;
     private int promptTokens;
     private int generatedTokens;
 
     /** Called on the event loop. */
-    Call(Exchange exchange, Runtime runtime, ApiObserver observer) {
-        this.exchange = exchange;
+    public Call(Outlet outlet, Runtime runtime, ApiObserver observer) {
+        this.outlet = outlet;
         this.runtime = runtime;
         this.observer = observer;
-        exchange.onAbort(this::abandoned);
-        exchange.onWritable(this::drain);
+        outlet.onAbort(this::abandoned);
+        outlet.onWritable(this::drain);
     }
 
-    /** Starts the generations; on any thread, once. */
-    void start(Generate generate) {
+    /**
+     * Starts the generations; on any thread, once.
+     *
+     * @param answer hears what becomes of them, on the event loop
+     */
+    public void start(Generate generate, Reply answer) {
         var target = generate.target();
         subject = Subjects.of(generate, runtime.adapters(), TENANT);
+        reply = answer;
+        unfinished = generate.prompts().size() * generate.candidates();
         request = generate;
         offer(new Event.Accepted(System.nanoTime()), true);
         int candidates = generate.candidates();
         for (int i = 0; i < generate.prompts().size(); i++) {
-            String id = generate.format().id() + (generate.prompts().size() > 1 ? "-" + i : "");
+            String id = generate.id() + (generate.prompts().size() > 1 ? "-" + i : "");
             var sink = new PromptSink(this, i * candidates, candidates);
             add(runtime.generate(
                     new GenerationRequest(
@@ -75,13 +81,17 @@ final class Call {
         }
     }
 
-    /** Ends a call that could not be started. */
-    void reject(ApiError error) {
+    /**
+     * Ends a call that could not be started.
+     *
+     * @param answer tells the client, on the event loop; not run when it has left
+     */
+    public void reject(ApiError error, Runnable answer) {
         cancel();
-        exchange.execute(() -> {
+        outlet.execute(() -> {
             if (!over) {
                 over(outcome(error));
-                exchange.respond(error.response());
+                answer.run();
             }
         });
     }
@@ -121,7 +131,7 @@ final class Call {
     void offer(Event event, boolean wake) {
         events.add(event);
         if (wake && awake.compareAndSet(false, true)) {
-            exchange.execute(this::drain);
+            outlet.execute(this::drain);
         }
     }
 
@@ -134,22 +144,18 @@ final class Call {
             return;
         }
         try {
-            if (reply == null) {
-                reply = request.stream() ? new StreamReply(exchange, request.format(), request.includeUsage()) : new WholeReply(exchange, request);
-                unfinished = request.prompts().size() * request.candidates();
-            }
             boolean more = true;
-            while (more && !over && exchange.writable()) {
+            while (more && !over && outlet.writable()) {
                 more = handleSome();
                 if (!over) {
                     reply.flush();
                 }
             }
         } catch (RuntimeException e) {
-            LOG.error("request {} failed while its answer was written", request.format().id(), e);
+            LOG.error("request {} failed while its answer was written", request.id(), e);
             cancel();
             over(ApiObserver.Outcome.FAILED);
-            exchange.cut();
+            outlet.cut();
         }
     }
 
@@ -180,7 +186,7 @@ final class Call {
             }
             case Event.First event -> {
                 first = event.time();
-                observer.firstToken(subject, first - exchange.request().received());
+                observer.firstToken(subject, first - outlet.request().received());
             }
             case Event.Token token -> reply.token(token.choice(), token.event());
             case Event.Finished finished -> {
@@ -198,7 +204,7 @@ final class Call {
 
     private void fail(RuntimeFault fault) {
         if (fault.kind() == RuntimeFault.Kind.INTERNAL) {
-            LOG.error("request {} failed", request.format().id(), fault);
+            LOG.error("request {} failed", request.id(), fault);
         }
         cancel();
         ApiError error = ApiError.of(fault);
@@ -216,11 +222,11 @@ final class Call {
     private void over(ApiObserver.Outcome outcome) {
         over = true;
         events.clear();
-        var times = new ApiObserver.Times(exchange.request().received(), accepted, started, first, System.nanoTime());
+        var times = new ApiObserver.Times(outlet.request().received(), accepted, started, first, System.nanoTime());
         var usage = new Usage(promptTokens, generatedTokens);
-        String id = request == null ? "" : request.format().id();
+        String id = request == null ? "" : request.id();
         note(id, usage);
-        observer.ended(new ApiObserver.Ended(exchange.request(), id, subject, outcome, times, usage));
+        observer.ended(new ApiObserver.Ended(outlet.request(), id, subject, outcome, times, usage));
     }
 
     /** What the access log tells of this request beside its status and times. */
@@ -228,12 +234,12 @@ final class Call {
         if (request == null) {
             return;
         }
-        exchange.note("id", id);
-        exchange.note("model", subject.model());
-        exchange.note("adapter", subject.adapter());
-        exchange.note("tenant", subject.tenant());
-        exchange.note("promptTokens", usage.prompt());
-        exchange.note("completionTokens", usage.completion());
+        outlet.note("id", id);
+        outlet.note("model", subject.model());
+        outlet.note("adapter", subject.adapter());
+        outlet.note("tenant", subject.tenant());
+        outlet.note("promptTokens", usage.prompt());
+        outlet.note("completionTokens", usage.completion());
     }
 
     private static ApiObserver.Outcome outcome(ApiError error) {

@@ -10,7 +10,7 @@ import java.util.Map;
 final class ChatRequest {
     private ChatRequest() {}
 
-    static Generate read(Fields fields, Target target, RequestLimits limits) {
+    static Asked read(Fields fields, Target target, RequestLimits limits) {
         Unsupported.refuseInChat(fields);
         int maxTokens = maxTokens(fields);
         int choices = fields.integer("n", 1, 1, limits.choices());
@@ -21,7 +21,8 @@ final class ChatRequest {
                 messages(fields, limits), tools(fields), fields.flag("add_generation_prompt", true), templateVariables(fields));
         var sampling = SamplingFields.read(fields, limits, target.base(), maxTokens).logprobs(logprobs).build();
         var format = new ChatFormat(target.requested(), logprobs >= 0);
-        return new Generate(target, List.of(prompt), sampling, choices, choices, stream, Generate.includeUsage(fields, stream), format);
+        var generate = new Generate(format.id(), "chat", target, List.of(prompt), sampling, choices, choices, stream);
+        return new Asked(generate, Generate.includeUsage(fields, stream), format);
     }
 
     /** {@code max_completion_tokens}, or {@code max_tokens}, which it replaced; as much as there is room for when neither is given. */

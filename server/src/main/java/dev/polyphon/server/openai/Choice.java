@@ -5,7 +5,7 @@ import dev.polyphon.runtime.TokenLogprobs;
 import java.util.List;
 
 /** A continuation that is complete. */
-record Choice(String text, List<TokenLogprobs> logprobs, FinishReason reason) {
+public record Choice(String text, List<TokenLogprobs> logprobs, FinishReason reason) {
 
     /** Mean log probability of its tokens, by which the best of several is chosen; 0 when there are none. */
     double likelihood() {

@@ -12,7 +12,7 @@ final class CompletionRequest {
 
     private CompletionRequest() {}
 
-    static Generate read(Fields fields, Target target, RequestLimits limits) {
+    static Asked read(Fields fields, Target target, RequestLimits limits) {
         Unsupported.refuseInCompletion(fields);
         int maxTokens = fields.integer("max_tokens", DEFAULT_MAX_TOKENS, 1, Integer.MAX_VALUE);
         int choices = fields.integer("n", 1, 1, limits.choices());
@@ -32,7 +32,8 @@ final class CompletionRequest {
                 .logprobs(candidates > choices ? Math.max(0, logprobs) : logprobs)
                 .build();
         var format = new CompletionFormat(target.requested(), echoes(fields, prompts, logprobs), choices, logprobs >= 0);
-        return new Generate(target, prompts, sampling, candidates, choices, stream, Generate.includeUsage(fields, stream), format);
+        var generate = new Generate(format.id(), "text_completion", target, prompts, sampling, candidates, choices, stream);
+        return new Asked(generate, Generate.includeUsage(fields, stream), format);
     }
 
     /** The prompts' texts when they are to be repeated; empty when not. */

@@ -11,11 +11,11 @@ import java.util.function.BiFunction;
  * The fields of a JSON object, read by type and limit. A field that is absent or null has its default; any other that is not as it should
  * be ends in an {@link ApiException} that names the field, the limit and what was found.
  */
-final class Fields {
+public final class Fields {
     private final ObjectNode node;
     private final String path;
 
-    Fields(ObjectNode node) {
+    public Fields(ObjectNode node) {
         this(node, "");
     }
 
@@ -25,7 +25,7 @@ final class Fields {
     }
 
     /** The value of a field that is there and not null. */
-    Optional<JsonNode> get(String name) {
+    public Optional<JsonNode> get(String name) {
         JsonNode value = node.get(name);
         return value == null || value.isNull() ? Optional.empty() : Optional.of(value);
     }
@@ -34,7 +34,7 @@ final class Fields {
         return path + name;
     }
 
-    boolean flag(String name, boolean absent) {
+    public boolean flag(String name, boolean absent) {
         return get(name).map(value -> {
             if (!value.isBoolean()) {
                 throw wrongType(path(name), "a boolean", value);
@@ -44,11 +44,11 @@ final class Fields {
     }
 
     /** A string, or null when absent. */
-    String text(String name) {
+    public String text(String name) {
         return get(name).map(value -> text(path(name), value)).orElse(null);
     }
 
-    String requiredText(String name) {
+    public String requiredText(String name) {
         return get(name).map(value -> text(path(name), value)).orElseThrow(() -> missing(path(name)));
     }
 
@@ -56,7 +56,7 @@ final class Fields {
         return get(name).map(value -> number(path(name), value, min, max)).orElse((float) absent);
     }
 
-    int integer(String name, int absent, int min, int max) {
+    public int integer(String name, int absent, int min, int max) {
         return (int) integer(name, (long) absent, min, max);
     }
 
@@ -65,7 +65,7 @@ final class Fields {
     }
 
     /** An object, if there is one. */
-    Optional<Fields> object(String name) {
+    public Optional<Fields> object(String name) {
         return get(name).map(value -> object(path(name), value));
     }
 

@@ -5,28 +5,24 @@ import dev.polyphon.runtime.Sampling;
 import java.util.List;
 
 /**
- * A request of either API in the runtime's terms.
+ * A request for tokens in the runtime's terms, of whichever protocol.
  *
+ * @param id names the request and its answer
+ * @param operation in the words of OpenTelemetry's {@code gen_ai.operation.name}
  * @param prompts each is one generation
  * @param candidates continuations generated of each prompt
  * @param choices continuations returned of each prompt: the likeliest of the candidates
- * @param includeUsage whether a stream ends with the token counts
- * @param format how the answer is written
+ * @param stream whether the answer is given token by token
  */
-record Generate(
+public record Generate(
+        String id,
+        String operation,
         Target target,
         List<Prompt> prompts,
         Sampling sampling,
         int candidates,
         int choices,
-        boolean stream,
-        boolean includeUsage,
-        Format format) {
-
-    /** Reads one API's request. */
-    interface Reader {
-        Generate read(Fields fields, Target target, RequestLimits limits);
-    }
+        boolean stream) {
 
     static boolean stream(Fields fields) {
         return fields.flag("stream", false);
@@ -40,7 +36,8 @@ record Generate(
         return options.map(o -> o.flag("include_usage", false)).orElse(false);
     }
 
-    static void checkSequences(int prompts, int candidates, RequestLimits limits) {
+    /** Refuses a request for more continuations than the limits allow. */
+    public static void checkSequences(int prompts, int candidates, RequestLimits limits) {
         if ((long) prompts * candidates > limits.sequences()) {
             throw ApiException.invalid("n", "invalid_value", "This request asks for " + prompts + " prompts with " + candidates
                     + " continuations each: at most " + limits.sequences() + " continuations are allowed in one request.");

@@ -16,11 +16,11 @@ final class GenerateEndpoint implements Handler {
 
     private final Runtime runtime;
     private final RequestLimits limits;
-    private final Generate.Reader reader;
+    private final Asked.Reader reader;
     private final ApiObserver observer;
     private final Targets targets;
 
-    GenerateEndpoint(Runtime runtime, RequestLimits limits, Generate.Reader reader, ApiObserver observer) {
+    GenerateEndpoint(Runtime runtime, RequestLimits limits, Asked.Reader reader, ApiObserver observer) {
         this.runtime = runtime;
         this.limits = limits;
         this.reader = reader;
@@ -41,14 +41,19 @@ final class GenerateEndpoint implements Handler {
     private void run(Exchange exchange, Call call) {
         try {
             Fields fields = new Fields(Json.object(exchange.request()));
-            call.start(reader.read(fields, targets.find(fields, exchange.request()), limits));
+            Asked asked = reader.read(fields, targets.find(fields, exchange.request()), limits);
+            call.start(asked.generate(), asked.reply(exchange));
         } catch (ApiException e) {
-            call.reject(e.error());
+            reject(exchange, call, e.error());
         } catch (RuntimeFault e) {
-            call.reject(ApiError.of(e));
+            reject(exchange, call, ApiError.of(e));
         } catch (RuntimeException e) {
             LOG.error("{} failed", exchange.request().line(), e);
-            call.reject(ApiError.transport(500, "The server failed to handle this request."));
+            reject(exchange, call, ApiError.transport(500, "The server failed to handle this request."));
         }
+    }
+
+    private static void reject(Exchange exchange, Call call, ApiError error) {
+        call.reject(error, () -> exchange.respond(error.response()));
     }
 }

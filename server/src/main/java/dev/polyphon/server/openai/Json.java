@@ -17,7 +17,7 @@ import java.io.UncheckedIOException;
 import java.util.Locale;
 
 /** Reads and writes JSON. */
-final class Json {
+public final class Json {
     private static final JsonFactory FACTORY = JsonFactory.builder()
             .streamReadConstraints(StreamReadConstraints.builder()
                     .maxNestingDepth(64)
@@ -32,18 +32,18 @@ final class Json {
     private Json() {}
 
     /** Writes something. */
-    interface Writer {
+    public interface Writer {
         void write(JsonGenerator json) throws IOException;
     }
 
-    static byte[] bytes(Writer writer) {
+    public static byte[] bytes(Writer writer) {
         var out = new ByteArrayOutputStream(512);
         to(out, writer);
         return out.toByteArray();
     }
 
     /** Writes to a stream in memory, which is left open. */
-    static void to(OutputStream out, Writer writer) {
+    public static void to(OutputStream out, Writer writer) {
         try (JsonGenerator json = FACTORY.createGenerator(out).disable(JsonGenerator.Feature.AUTO_CLOSE_TARGET)) {
             writer.write(json);
         } catch (IOException e) {
@@ -54,9 +54,14 @@ final class Json {
     /** The object in a request's body. */
     static ObjectNode object(Request request) {
         requireJson(request);
+        return object(request.body(), 0, request.body().length);
+    }
+
+    /** The object that some bytes of a body are, or an {@link ApiException}. */
+    public static ObjectNode object(byte[] body, int from, int length) {
         JsonNode node;
         try {
-            node = MAPPER.readTree(request.body());
+            node = MAPPER.readTree(body, from, length);
         } catch (JsonProcessingException e) {
             throw ApiException.invalid(null, "invalid_json", "We could not parse the JSON body of your request: " + where(e));
         } catch (IOException e) {

@@ -4,7 +4,7 @@ import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.TokenEvent;
 
 /** How a request is answered. Called on its event loop; what is written may be kept until {@link #flush}. */
-interface Reply {
+public interface Reply {
     void token(int choice, TokenEvent event);
 
     void finished(int choice, String text, FinishReason reason);

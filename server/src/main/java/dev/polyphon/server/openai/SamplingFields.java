@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.Map;
 
 /** The fields about choosing tokens that both APIs share: OpenAI's, and those vLLM adds. */
-final class SamplingFields {
+public final class SamplingFields {
     private SamplingFields() {}
 
     /**
@@ -17,7 +17,7 @@ final class SamplingFields {
      *
      * @param maxTokens as read by the caller, -1 for no limit
      */
-    static Sampling.Builder read(Fields fields, RequestLimits limits, ModelInfo model, int maxTokens) {
+    public static Sampling.Builder read(Fields fields, RequestLimits limits, ModelInfo model, int maxTokens) {
         int largest = Integer.MAX_VALUE;
         var sampling = Sampling.builder()
                 .temperature(fields.number("temperature", 1, 0, 2))

@@ -12,7 +12,7 @@ final class Subjects {
 
     static ApiObserver.Subject of(Generate request, AdapterCatalog adapters, String tenant) {
         Target target = request.target();
-        return new ApiObserver.Subject(request.format() instanceof ChatFormat ? "chat" : "text_completion", target.base().name(),
+        return new ApiObserver.Subject(request.operation(), target.base().name(),
                 target.adapter() == null ? "" : target.adapter(), adapterClass(target.adapters(), adapters, tenant), tenant);
     }
 

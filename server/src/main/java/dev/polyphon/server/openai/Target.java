@@ -11,9 +11,9 @@ import java.util.List;
  * @param base the base model
  * @param adapter the adapter's name, or null for the base alone
  */
-record Target(String requested, ModelInfo base, String adapter) {
+public record Target(String requested, ModelInfo base, String adapter) {
 
-    List<AdapterWeight> adapters() {
+    public List<AdapterWeight> adapters() {
         return adapter == null ? List.of() : List.of(new AdapterWeight(adapter));
     }
 }

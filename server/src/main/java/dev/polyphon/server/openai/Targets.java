@@ -9,28 +9,36 @@ import dev.polyphon.server.http.Request;
  * Finds base and adapter. {@code model} names a base or an adapter; beside a base, the field {@code adapter_id} or the header
  * {@code X-Adapter} may name the adapter.
  */
-final class Targets {
+public final class Targets {
     private final Runtime runtime;
 
-    Targets(Runtime runtime) {
+    public Targets(Runtime runtime) {
         this.runtime = runtime;
     }
 
     Target find(Fields fields, Request request) {
-        String model = fields.text("model");
+        return find(fields.text("model"), fields.text("adapter_id"), request);
+    }
+
+    /**
+     * Finds what a request is for, or throws {@link ApiException}.
+     *
+     * @param adapter the adapter that the request's fields name, or null
+     */
+    public Target find(String model, String adapter, Request request) {
         if (model == null || model.isEmpty()) {
             throw ApiException.invalid("model", "missing_required_parameter", "you must provide a model parameter");
         }
-        Choice choice = chosen(fields.text("adapter_id"), request.header("X-Adapter"));
+        Choice choice = chosen(adapter, request.header("X-Adapter"));
         var base = runtime.model(model);
         if (base.isPresent()) {
             return choice == null ? new Target(model, base.get(), null) : withAdapter(base.get(), choice);
         }
-        AdapterInfo adapter = runtime.adapters().find(Call.TENANT, model).orElseThrow(() -> noSuch("model", model, "model", "model_not_found"));
+        AdapterInfo named = runtime.adapters().find(Call.TENANT, model).orElseThrow(() -> noSuch("model", model, "model", "model_not_found"));
         if (choice != null && !choice.adapter.equals(model)) {
             throw contradiction("'model' names the adapter '" + model + "', but " + choice.where + " names '" + choice.adapter + "'.");
         }
-        ModelInfo of = runtime.model(adapter.base()).orElseThrow(() -> noSuch("model", adapter.base(), "model", "model_not_found"));
+        ModelInfo of = runtime.model(named.base()).orElseThrow(() -> noSuch("model", named.base(), "model", "model_not_found"));
         return new Target(model, of, model);
     }
 

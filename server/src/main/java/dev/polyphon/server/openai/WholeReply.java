@@ -1,76 +1,27 @@
 package dev.polyphon.server.openai;
 
-import dev.polyphon.runtime.FinishReason;
-import dev.polyphon.runtime.TokenEvent;
-import dev.polyphon.runtime.TokenLogprobs;
 import dev.polyphon.server.http.Exchange;
 import dev.polyphon.server.http.Response;
-import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 
-/** Answers at the end, with everything at once. */
-final class WholeReply implements Reply {
+/** Answers at the end, with everything at once, as one JSON object. */
+final class WholeReply extends CollectedReply {
     private final Exchange exchange;
-    private final Generate request;
-    private final List<Candidate> candidates = new ArrayList<>();
+    private final Format format;
 
-    private static final class Candidate {
-        final StringBuilder text = new StringBuilder();
-        final List<TokenLogprobs> logprobs = new ArrayList<>();
-        FinishReason reason;
-    }
-
-    WholeReply(Exchange exchange, Generate request) {
+    WholeReply(Exchange exchange, Generate request, Format format) {
+        super(request);
         this.exchange = exchange;
-        this.request = request;
-        for (int i = 0; i < request.prompts().size() * request.candidates(); i++) {
-            candidates.add(new Candidate());
-        }
+        this.format = format;
     }
 
     @Override
-    public void token(int choice, TokenEvent event) {
-        Candidate candidate = candidates.get(choice);
-        candidate.text.append(event.text());
-        if (event.logprobs() != null) {
-            candidate.logprobs.add(event.logprobs());
-        }
-    }
-
-    @Override
-    public void finished(int choice, String text, FinishReason reason) {
-        candidates.get(choice).text.append(text);
-        candidates.get(choice).reason = reason;
-    }
-
-    @Override
-    public void done(Usage usage) {
-        byte[] body = Json.bytes(json -> request.format().whole(json, chosen(), usage));
-        exchange.respond(Response.json(200, body).with("X-Request-Id", request.format().id()));
-    }
-
-    /** The choices to return, prompt by prompt. */
-    private List<Choice> chosen() {
-        var chosen = new ArrayList<Choice>();
-        for (int first = 0; first < candidates.size(); first += request.candidates()) {
-            var ofPrompt = candidates.subList(first, first + request.candidates()).stream()
-                    .map(candidate -> new Choice(candidate.text.toString(), candidate.logprobs, candidate.reason));
-            if (request.candidates() > request.choices()) {
-                ofPrompt = ofPrompt.sorted(Comparator.comparingDouble(Choice::likelihood).reversed()).limit(request.choices());
-            }
-            ofPrompt.forEach(chosen::add);
-        }
-        return chosen;
+    protected void done(List<Choice> choices, Usage usage) {
+        exchange.respond(Response.json(200, Json.bytes(json -> format.whole(json, choices, usage))).with("X-Request-Id", format.id()));
     }
 
     @Override
     public void failed(ApiError error) {
         exchange.respond(error.response());
-    }
-
-    @Override
-    public boolean flush() {
-        return true;
     }
 }
