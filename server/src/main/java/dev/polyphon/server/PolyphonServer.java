@@ -6,12 +6,16 @@ import dev.polyphon.server.config.PolyphonConfig;
 import dev.polyphon.server.console.Console;
 import dev.polyphon.server.http.HttpServer;
 import dev.polyphon.server.http.Router;
+import dev.polyphon.server.kserve.KserveApi;
+import dev.polyphon.server.kserve.Statistics;
 import dev.polyphon.server.observe.Observation;
+import dev.polyphon.server.observe.Observers;
 import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.OpenAiApi;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -34,7 +38,10 @@ public final class PolyphonServer implements AutoCloseable {
         this.runtime = runtime;
         var observation = new Observation(config.observe(), runtime);
         var router = new Router((status, message) -> ApiError.transport(status, message).response());
-        OpenAiApi.addTo(router, runtime, config.limits(), config.adapters(), observation.requests());
+        var statistics = new Statistics();
+        var requests = new Observers(List.of(observation.requests(), statistics));
+        OpenAiApi.addTo(router, runtime, config.limits(), config.adapters(), requests);
+        KserveApi.addTo(router, runtime, config.limits(), config.adapters(), requests, statistics, () -> ready);
         AdminApi.addTo(router, runtime, config.adapters());
         Console.addTo(router, runtime);
         observation.addTo(router, () -> ready && !runtime.models().isEmpty());

@@ -21,6 +21,7 @@ import java.util.concurrent.ConcurrentSkipListMap;
 /** Adapters that are names only; a folder without a configuration is refused. */
 final class FakeCatalog implements AdapterCatalog {
     private final Map<AdapterId, AdapterInfo> adapters = new ConcurrentSkipListMap<>();
+    private final Map<AdapterId, AdapterInfo> removed = new ConcurrentSkipListMap<>();
     private final String base;
 
     FakeCatalog(String base) {
@@ -53,8 +54,8 @@ final class FakeCatalog implements AdapterCatalog {
 
     @Override
     public AdapterPage list(AdapterQuery query) {
-        List<AdapterInfo> found = adapters.values().stream()
-                .filter(info -> query.tenant() == null || find(query.tenant(), info.name()).filter(info::equals).isPresent())
+        List<AdapterInfo> found = (query.deleted() ? removed : adapters).values().stream()
+                .filter(info -> query.tenant() == null || query.deleted() || find(query.tenant(), info.name()).filter(info::equals).isPresent())
                 .filter(info -> query.token() == null || info.id().toString().compareTo(query.token()) > 0)
                 .filter(info -> query.tiers().isEmpty() || query.tiers().contains(info.tier()))
                 .limit(query.limit() + 1L)
@@ -92,9 +93,26 @@ final class FakeCatalog implements AdapterCatalog {
 
     @Override
     public void remove(AdapterId id) {
-        if (adapters.remove(id) == null) {
+        move(id, adapters, removed);
+    }
+
+    @Override
+    public AdapterInfo restore(AdapterId id) {
+        return move(id, removed, adapters);
+    }
+
+    @Override
+    public CompletableFuture<AdapterInfo> load(AdapterId id) {
+        return CompletableFuture.completedFuture(adapters.get(id));
+    }
+
+    private static AdapterInfo move(AdapterId id, Map<AdapterId, AdapterInfo> from, Map<AdapterId, AdapterInfo> to) {
+        AdapterInfo info = from.remove(id);
+        if (info == null) {
             throw RuntimeFault.of(RuntimeFault.Kind.UNKNOWN_ADAPTER, "no adapter " + id);
         }
+        to.put(id, info);
+        return info;
     }
 
     @Override

@@ -24,6 +24,10 @@ public record Response(int status, String contentType, byte[] body, Map<String, 
         return new Response(status, TEXT, body.getBytes(StandardCharsets.UTF_8), Map.of());
     }
 
+    public Response withBody(byte[] other) {
+        return new Response(status, contentType, other, headers);
+    }
+
     public Response with(String header, String value) {
         var more = new java.util.HashMap<>(headers);
         more.put(header, value);

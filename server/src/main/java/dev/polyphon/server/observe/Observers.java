@@ -4,7 +4,7 @@ import dev.polyphon.server.openai.ApiObserver;
 import java.util.List;
 
 /** Tells several observers, in their order. */
-record Observers(List<ApiObserver> all) implements ApiObserver {
+public record Observers(List<ApiObserver> all) implements ApiObserver {
 
     @Override
     public void accepted(Subject subject) {

@@ -20,7 +20,7 @@ import org.slf4j.LoggerFactory;
  * {@code POST /v1/load_lora_adapter} and {@code POST /v1/unload_lora_adapter}, with vLLM's fields and texts. Both look at files, so they run
  * on threads of their own.
  */
-final class AdaptersEndpoint {
+public final class AdaptersEndpoint {
     private static final Logger LOG = LoggerFactory.getLogger(AdaptersEndpoint.class);
 
     private static final String USER = "InvalidUserInput";
@@ -30,7 +30,7 @@ final class AdaptersEndpoint {
     private final Runtime runtime;
     private final AdapterSettings settings;
 
-    AdaptersEndpoint(Runtime runtime, AdapterSettings settings) {
+    public AdaptersEndpoint(Runtime runtime, AdapterSettings settings) {
         this.runtime = runtime;
         this.settings = settings;
     }
@@ -50,10 +50,7 @@ final class AdaptersEndpoint {
     private void run(Exchange exchange, Operation operation) {
         exchange.offload(() -> {
             try {
-                if (!settings.loading()) {
-                    throw new ApiException(ApiError.of(403, "PermissionError", "adapters_fixed", "Adapters cannot be loaded or unloaded while this "
-                            + "server runs: the setting 'adapters.loading' is off."));
-                }
+                requireLoading();
                 exchange.respond(Response.text(200, operation.run(new Fields(Json.object(exchange.request())))));
             } catch (ApiException e) {
                 exchange.respond(e.error().response());
@@ -63,7 +60,16 @@ final class AdaptersEndpoint {
         });
     }
 
-    private String load(Fields fields) {
+    /** Refuses, where the settings do not let clients change adapters. */
+    public void requireLoading() {
+        if (!settings.loading()) {
+            throw new ApiException(ApiError.of(403, "PermissionError", "adapters_fixed", "Adapters cannot be loaded or unloaded while this server runs: "
+                    + "the setting 'adapters.loading' is off."));
+        }
+    }
+
+    /** Loads what the fields of {@code /v1/load_lora_adapter} say, or throws an {@link ApiException}; waits for files. */
+    public String load(Fields fields) {
         String name = fields.text("lora_name");
         String path = fields.text("lora_path");
         if (name == null || name.isEmpty() || path == null || path.isEmpty()) {

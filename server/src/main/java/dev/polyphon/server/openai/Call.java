@@ -179,6 +179,7 @@ public final class Call {
             }
             case Event.Started event -> {
                 promptTokens += event.promptTokens();
+                reply.started(event.promptTokens());
                 if (started == 0) {
                     started = event.time();
                     observer.started(subject);

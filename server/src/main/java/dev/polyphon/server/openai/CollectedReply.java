@@ -16,6 +16,7 @@ public abstract class CollectedReply implements Reply {
         final StringBuilder text = new StringBuilder();
         final List<TokenLogprobs> logprobs = new ArrayList<>();
         FinishReason reason;
+        int tokens;
     }
 
     protected CollectedReply(Generate request) {
@@ -29,6 +30,7 @@ public abstract class CollectedReply implements Reply {
     public final void token(int choice, TokenEvent event) {
         Candidate candidate = candidates.get(choice);
         candidate.text.append(event.text());
+        candidate.tokens++;
         if (event.logprobs() != null) {
             candidate.logprobs.add(event.logprobs());
         }
@@ -52,7 +54,7 @@ public abstract class CollectedReply implements Reply {
         var chosen = new ArrayList<Choice>();
         for (int first = 0; first < candidates.size(); first += request.candidates()) {
             var ofPrompt = candidates.subList(first, first + request.candidates()).stream()
-                    .map(candidate -> new Choice(candidate.text.toString(), candidate.logprobs, candidate.reason));
+                    .map(candidate -> new Choice(candidate.text.toString(), candidate.logprobs, candidate.reason, candidate.tokens));
             if (request.candidates() > request.choices()) {
                 ofPrompt = ofPrompt.sorted(Comparator.comparingDouble(Choice::likelihood).reversed()).limit(request.choices());
             }

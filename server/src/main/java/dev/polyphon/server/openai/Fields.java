@@ -70,7 +70,7 @@ public final class Fields {
     }
 
     /** An array's elements, each read with its own path; empty when absent. */
-    <T> List<T> list(String name, int maxLength, BiFunction<String, JsonNode, T> element) {
+    public <T> List<T> list(String name, int maxLength, BiFunction<String, JsonNode, T> element) {
         return get(name).map(value -> list(path(name), value, maxLength, element)).orElse(List.of());
     }
 
@@ -89,21 +89,21 @@ public final class Fields {
         return result;
     }
 
-    static Fields object(String path, JsonNode value) {
+    public static Fields object(String path, JsonNode value) {
         if (value instanceof ObjectNode object) {
             return new Fields(object, path + ".");
         }
         throw wrongType(path, "an object", value);
     }
 
-    static String text(String path, JsonNode value) {
+    public static String text(String path, JsonNode value) {
         if (!value.isTextual()) {
             throw wrongType(path, "a string", value);
         }
         return value.textValue();
     }
 
-    static long integer(String path, JsonNode value, long min, long max) {
+    public static long integer(String path, JsonNode value, long min, long max) {
         if (!value.isNumber() || !value.isIntegralNumber() && value.doubleValue() != Math.rint(value.doubleValue())) {
             throw wrongType(path, "an integer", value);
         }
@@ -144,7 +144,7 @@ public final class Fields {
     }
 
     /** What a value is, in words. */
-    static String kind(JsonNode value) {
+    public static String kind(JsonNode value) {
         return switch (value.getNodeType()) {
             case ARRAY -> "an array";
             case BOOLEAN -> "a boolean";

@@ -26,7 +26,7 @@ public final class Json {
                     .build())
             .build();
 
-    static final ObjectMapper MAPPER =
+    public static final ObjectMapper MAPPER =
             JsonMapper.builder(FACTORY).enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
     private Json() {}

@@ -7,7 +7,7 @@ import java.util.HashSet;
 import java.util.List;
 
 /** Writes log probabilities in the shapes of the two APIs. */
-final class Logprobs {
+public final class Logprobs {
     /** JSON has no infinity; vLLM writes this for a token that cannot occur. */
     private static final float LOWEST = -9999f;
 
@@ -94,7 +94,8 @@ final class Logprobs {
         json.writeEndArray();
     }
 
-    private static float finite(float logprob) {
+    /** As JSON can say it. */
+    public static float finite(float logprob) {
         return logprob > LOWEST ? logprob : LOWEST;
     }
 }

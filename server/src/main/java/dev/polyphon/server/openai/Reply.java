@@ -5,6 +5,9 @@ import dev.polyphon.runtime.TokenEvent;
 
 /** How a request is answered. Called on its event loop; what is written may be kept until {@link #flush}. */
 public interface Reply {
+    /** A prompt entered the batch. */
+    default void started(int promptTokens) {}
+
     void token(int choice, TokenEvent event);
 
     void finished(int choice, String text, FinishReason reason);

@@ -17,19 +17,20 @@ public final class Targets {
     }
 
     Target find(Fields fields, Request request) {
-        return find(fields.text("model"), fields.text("adapter_id"), request);
+        return find(fields.text("model"), fields.text("adapter_id"), "adapter_id", request);
     }
 
     /**
      * Finds what a request is for, or throws {@link ApiException}.
      *
-     * @param adapter the adapter that the request's fields name, or null
+     * @param adapter the adapter that the request names beside the model, or null
+     * @param field where it does
      */
-    public Target find(String model, String adapter, Request request) {
+    public Target find(String model, String adapter, String field, Request request) {
         if (model == null || model.isEmpty()) {
             throw ApiException.invalid("model", "missing_required_parameter", "you must provide a model parameter");
         }
-        Choice choice = chosen(adapter, request.header("X-Adapter"));
+        Choice choice = chosen(field, adapter, request.header("X-Adapter"));
         var base = runtime.model(model);
         if (base.isPresent()) {
             return choice == null ? new Target(model, base.get(), null) : withAdapter(base.get(), choice);
@@ -45,14 +46,14 @@ public final class Targets {
     /** An adapter's name and where the request has it. */
     private record Choice(String adapter, String where) {}
 
-    private static Choice chosen(String field, String header) {
-        boolean inField = field != null && !field.isEmpty();
+    private static Choice chosen(String field, String value, String header) {
+        boolean inField = value != null && !value.isEmpty();
         boolean inHeader = header != null && !header.isEmpty();
-        if (inField && inHeader && !field.equals(header)) {
-            throw contradiction("'adapter_id' names '" + field + "', but the header 'X-Adapter' names '" + header + "'.");
+        if (inField && inHeader && !value.equals(header)) {
+            throw contradiction("'" + field + "' names '" + value + "', but the header 'X-Adapter' names '" + header + "'.");
         }
         if (inField) {
-            return new Choice(field, "'adapter_id'");
+            return new Choice(value, "'" + field + "'");
         }
         return inHeader ? new Choice(header, "the header 'X-Adapter'") : null;
     }
@@ -66,7 +67,8 @@ public final class Targets {
         return new Target(base.name(), base, choice.adapter);
     }
 
-    static ApiException noSuch(String param, String name, String what, String code) {
+    /** As if it did not exist, whether or not it does for others. */
+    public static ApiException noSuch(String param, String name, String what, String code) {
         return new ApiException(new ApiError(404, "The " + what + " `" + name + "` does not exist or you do not have access to it.",
                 ApiError.INVALID, param, code, null));
     }

@@ -8,7 +8,7 @@ import java.util.function.Predicate;
  * Fields that would change the answer if they were honoured, and are not: a value other than the neutral one is refused, since ignoring it
  * would give an answer that was not asked for. Fields known to nobody are ignored, as OpenAI does.
  */
-final class Unsupported {
+public final class Unsupported {
     private static final Predicate<JsonNode> EMPTY = value -> value.isContainerNode() && value.isEmpty();
     private static final Predicate<JsonNode> EMPTY_TEXT = value -> value.isTextual() && value.textValue().isEmpty();
     private static final Predicate<JsonNode> NO = value -> value.isBoolean() && !value.booleanValue();
@@ -42,7 +42,7 @@ final class Unsupported {
 
     private Unsupported() {}
 
-    static void refuseInCompletion(Fields fields) {
+    public static void refuseInCompletion(Fields fields) {
         BOTH.forEach((name, neutral) -> refuse(fields, name, neutral));
         COMPLETIONS.forEach((name, neutral) -> refuse(fields, name, neutral));
     }

@@ -1,0 +1,68 @@
+package dev.polyphon.server.kserve;
+
+import dev.polyphon.kserve.proto.ModelInferRequest;
+import dev.polyphon.runtime.Runtime;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.server.http.Outlet;
+import dev.polyphon.server.openai.ApiError;
+import dev.polyphon.server.openai.ApiException;
+import dev.polyphon.server.openai.ApiObserver;
+import dev.polyphon.server.openai.Call;
+import dev.polyphon.server.openai.RequestLimits;
+import dev.polyphon.server.openai.Targets;
+import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Starts what requests for inference ask for, whichever way they came. */
+final class Inferences {
+    private static final Logger LOG = LoggerFactory.getLogger(Inferences.class);
+
+    private final Runtime runtime;
+    private final RequestLimits limits;
+    private final ApiObserver observer;
+    private final Targets targets;
+
+    Inferences(Runtime runtime, RequestLimits limits, ApiObserver observer) {
+        this.runtime = runtime;
+        this.limits = limits;
+        this.observer = observer;
+        this.targets = new Targets(runtime);
+    }
+
+    /** Prepares to answer; on the event loop. */
+    Call call(Outlet outlet) {
+        return new Call(outlet, runtime, observer);
+    }
+
+    /**
+     * Reads a request and starts it; on any thread.
+     *
+     * @param request may throw {@link ApiException}
+     * @param single why there must be one answer only, or null where there may be several
+     */
+    void start(Call call, Outlet outlet, Supplier<ModelInferRequest> request, Sender sender, String single) {
+        try {
+            Inference asked = Inference.read(request.get(), targets, limits, outlet.request());
+            if (single != null && asked.generate().stream()) {
+                throw Inputs.wrong(Signature.STREAM, single);
+            }
+            call.start(asked.generate(), asked.reply(sender));
+        } catch (RuntimeException e) {
+            ApiError error = error(e, outlet);
+            call.reject(error, () -> sender.failed(error));
+        }
+    }
+
+    /** What to tell of a failure. */
+    static ApiError error(RuntimeException failure, Outlet outlet) {
+        return switch (failure) {
+            case ApiException e -> e.error();
+            case RuntimeFault e -> ApiError.of(e);
+            default -> {
+                LOG.error("{} failed", outlet.request().line(), failure);
+                yield ApiError.transport(500, "The server failed to handle this request.");
+            }
+        };
+    }
+}
