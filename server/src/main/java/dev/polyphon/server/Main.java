@@ -8,10 +8,12 @@ import dev.polyphon.server.cli.adapter.AdapterCommand;
 import dev.polyphon.server.cli.PullCommand;
 import dev.polyphon.server.cli.ServeCommand;
 import dev.polyphon.server.cli.VerifyCommand;
+import dev.polyphon.server.cli.remote.CancelCommand;
 import dev.polyphon.server.cli.remote.ChatCommand;
 import dev.polyphon.server.cli.remote.CompleteCommand;
 import dev.polyphon.server.cli.remote.ListCommand;
 import dev.polyphon.server.cli.remote.LoadCommand;
+import dev.polyphon.server.cli.remote.OperationsCommand;
 import dev.polyphon.server.cli.remote.TopCommand;
 import dev.polyphon.server.cli.remote.UnloadCommand;
 import dev.polyphon.server.config.ConfigException;
@@ -48,7 +50,9 @@ public final class Main {
                 .addSubcommand(new CommandLine(new AdapterCommand())
                         .addSubcommand(new ListCommand())
                         .addSubcommand(new LoadCommand())
-                        .addSubcommand(new UnloadCommand()))
+                        .addSubcommand(new UnloadCommand())
+                        .addSubcommand(new OperationsCommand())
+                        .addSubcommand(new CancelCommand()))
                 .addSubcommand(new ChatCommand())
                 .addSubcommand(new CompleteCommand())
                 .addSubcommand(new TopCommand())

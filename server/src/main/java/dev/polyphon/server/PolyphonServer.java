@@ -2,6 +2,7 @@ package dev.polyphon.server;
 
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.admin.AdminApi;
+import dev.polyphon.server.admin.OperationQueue;
 import dev.polyphon.server.config.PolyphonConfig;
 import dev.polyphon.server.console.Console;
 import dev.polyphon.server.http.HttpServer;
@@ -25,6 +26,7 @@ public final class PolyphonServer implements AutoCloseable {
 
     private final PolyphonConfig config;
     private final Runtime runtime;
+    private final OperationQueue operations;
     private final HttpServer http;
     private volatile boolean ready = true;
 
@@ -42,7 +44,8 @@ public final class PolyphonServer implements AutoCloseable {
         var requests = new Observers(List.of(observation.requests(), statistics));
         OpenAiApi.addTo(router, runtime, config.limits(), config.adapters(), requests);
         KserveApi.addTo(router, runtime, config.limits(), config.adapters(), requests, statistics, () -> ready);
-        AdminApi.addTo(router, runtime, config.adapters());
+        operations = new OperationQueue(runtime, config.operations());
+        AdminApi.addTo(router, runtime, config.adapters(), operations);
         Console.addTo(router, runtime);
         observation.addTo(router, () -> ready && !runtime.models().isEmpty());
         http = HttpServer.start(config.http(), router, (status, message) -> ApiError.transport(status, message).response(), observation.http());
@@ -72,6 +75,7 @@ public final class PolyphonServer implements AutoCloseable {
     public void close() {
         ready = false;
         http.close();
+        operations.close();
         runtime.close();
     }
 }

@@ -1,6 +1,7 @@
 package dev.polyphon.server;
 
 import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterOperations;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
@@ -58,6 +59,9 @@ public final class FakeRuntime implements Runtime {
     public volatile boolean manual;
     /** Thrown at requests instead of an answer. */
     public volatile RuntimeFault fault;
+
+    /** What operations do. */
+    public volatile AdapterOperations operations = (tenant, operation, to, progress) -> Map.of();
 
     private final List<RuntimeObserver> observers = new CopyOnWriteArrayList<>();
     private final ExecutorService steps = Executors.newSingleThreadExecutor(task -> new Thread(task, "fake-steps"));
@@ -149,6 +153,11 @@ public final class FakeRuntime implements Runtime {
     @Override
     public AdapterCatalog adapters() {
         return catalog;
+    }
+
+    @Override
+    public AdapterOperations operations() {
+        return operations;
     }
 
     @Override

@@ -6,12 +6,14 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.net.URI;
+import java.net.URLEncoder;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandler;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.net.http.HttpResponse.BodySubscribers;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -26,6 +28,7 @@ import java.util.function.Consumer;
  */
 public final class PolyphonClient implements AutoCloseable {
     private static final ObjectMapper JSON = new ObjectMapper();
+    private static final String OPERATIONS = "/admin/v1/operations";
 
     private final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(Duration.ofSeconds(10)).build();
     private final URI server;
@@ -120,6 +123,35 @@ public final class PolyphonClient implements AutoCloseable {
     /** Forgets an adapter; its requests under way finish. */
     public void unloadAdapter(String name) throws IOException, InterruptedException {
         text("/v1/unload_lora_adapter", JSON.createObjectNode().put("lora_name", name));
+    }
+
+    /**
+     * Asks for an operation on adapters, which then runs by itself.
+     *
+     * @param request its {@code operation}, adapters, options and {@code to}, as {@code POST /admin/v1/operations} takes them
+     */
+    public Operation startOperation(ObjectNode request) throws IOException, InterruptedException {
+        return Operation.of(JSON.readTree(text(OPERATIONS, request)));
+    }
+
+    public Operation operation(String id) throws IOException, InterruptedException {
+        return Operation.of(JSON.readTree(text(one(id), null)));
+    }
+
+    /** Those that run, wait, or ended not long ago; the newest first. */
+    public List<Operation> operations() throws IOException, InterruptedException {
+        var operations = new ArrayList<Operation>();
+        JSON.readTree(text(OPERATIONS, null)).path("data").forEach(json -> operations.add(Operation.of(json)));
+        return operations;
+    }
+
+    /** Ends an operation at its next step; it leaves nothing then. One that has ended stays as it is. */
+    public Operation cancelOperation(String id) throws IOException, InterruptedException {
+        return Operation.of(JSON.readTree(text(one(id) + "/cancel", JSON.createObjectNode())));
+    }
+
+    private static String one(String id) {
+        return OPERATIONS + "/" + URLEncoder.encode(id, StandardCharsets.UTF_8);
     }
 
     public Metrics metrics() throws IOException, InterruptedException {

@@ -26,6 +26,13 @@ public interface Runtime extends AutoCloseable {
     /** The adapters this runtime can apply. */
     AdapterCatalog adapters();
 
+    /** What can be done with adapters besides applying them. */
+    default AdapterOperations operations() {
+        return (tenant, operation, to, progress) -> {
+            throw RuntimeFault.of(RuntimeFault.Kind.UNSUPPORTED, "this runtime performs no operations on adapters");
+        };
+    }
+
     /** What the runtime is doing now; cheap enough to be read on every scrape. */
     RuntimeStats stats();
 

@@ -18,6 +18,7 @@ import dev.polyphon.engine.schedule.ActiveGeneration;
 import dev.polyphon.engine.schedule.StepLoop;
 import dev.polyphon.engine.text.TextStream;
 import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterOperations;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
@@ -60,6 +61,7 @@ public final class Engine implements Runtime {
     private final ModelInfo info;
     private final int kvBlocks;
     private final AdapterPool adapters;
+    private final Operations operations;
     private final StepLoop loop;
     private final Observers observers;
     private final ExecutorService executor;
@@ -67,7 +69,7 @@ public final class Engine implements Runtime {
     private volatile boolean draining;
 
     private Engine(EngineOptions options, Owned owned, ModelText text, Vocabulary vocabulary, ModelInfo info, int kvBlocks,
-            AdapterPool adapters, StepLoop loop, Observers observers, ExecutorService executor) {
+            AdapterPool adapters, Operations operations, StepLoop loop, Observers observers, ExecutorService executor) {
         this.options = options;
         this.owned = owned;
         this.text = text;
@@ -76,6 +78,7 @@ public final class Engine implements Runtime {
         this.info = info;
         this.kvBlocks = kvBlocks;
         this.adapters = adapters;
+        this.operations = operations;
         this.loop = loop;
         this.observers = observers;
         this.executor = executor;
@@ -104,7 +107,7 @@ public final class Engine implements Runtime {
             ModelInfo info = new ModelInfo(options.name(), spec.family(), context, spec.vocabulary(), Instant.now());
             LOG.info("{}: {} layers, {} wide, context {}, {} KV blocks of {} on {}", options.name(), spec.layers().size(), spec.hidden(), context,
                     blocks, options.blockSize(), kernels.describe());
-            return new Engine(options, owned, text, vocabulary, info, blocks, adapters, loop, observers, executor);
+            return new Engine(options, owned, text, vocabulary, info, blocks, adapters, new Operations(adapters::folder, checkpoint), loop, observers, executor);
         } catch (IOException | RuntimeException e) {
             owned.close();
             throw e;
@@ -125,6 +128,11 @@ public final class Engine implements Runtime {
     @Override
     public AdapterCatalog adapters() {
         return adapters.catalog();
+    }
+
+    @Override
+    public AdapterOperations operations() {
+        return operations;
     }
 
     @Override

@@ -1,7 +1,5 @@
 package dev.polyphon.server.admin;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterId;
@@ -18,6 +16,9 @@ import dev.polyphon.server.http.Handler;
 import dev.polyphon.server.http.Response;
 import dev.polyphon.server.openai.AdapterSettings;
 import dev.polyphon.server.openai.ApiError;
+import dev.polyphon.server.openai.ApiException;
+import dev.polyphon.server.openai.Fields;
+import dev.polyphon.server.openai.Json;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.EnumSet;
@@ -60,7 +61,7 @@ final class AdaptersAdmin {
     Handler changing(Operation operation) {
         return looking(exchange -> {
             if (!settings.loading()) {
-                throw new AdminException(403, null, "adapters_fixed", "Adapters cannot be changed while this server runs: the setting 'adapters.loading' is off.");
+                throw refused(403, null, "adapters_fixed", "Adapters cannot be changed while this server runs: the setting 'adapters.loading' is off.");
             }
             return operation.run(exchange);
         });
@@ -69,7 +70,7 @@ final class AdaptersAdmin {
     private static Response answer(Exchange exchange, Operation operation) {
         try {
             return Response.json(200, AdapterJson.MAPPER.writeValueAsBytes(operation.run(exchange)));
-        } catch (AdminException e) {
+        } catch (ApiException e) {
             return e.error().response();
         } catch (RuntimeFault e) {
             return ApiError.of(e).response();
@@ -87,21 +88,21 @@ final class AdaptersAdmin {
         Map<String, List<String>> query = exchange.request().query();
         for (String key : query.keySet()) {
             if (!FILTERS.contains(key)) {
-                throw AdminException.invalid(key, "There is no filter '" + key + "'. There are: " + String.join(", ", FILTERS.stream().sorted().toList()) + ".");
+                throw invalid(key, "There is no filter '" + key + "'. There are: " + String.join(", ", FILTERS.stream().sorted().toList()) + ".");
             }
         }
         Map<String, String> labels = new HashMap<>();
         for (String label : query.getOrDefault("label", List.of())) {
             int colon = label.indexOf(':');
             if (colon < 1) {
-                throw AdminException.invalid("label", "'label' must be KEY:VALUE, found '" + label + "'.");
+                throw invalid("label", "'label' must be KEY:VALUE, found '" + label + "'.");
             }
             labels.put(label.substring(0, colon), label.substring(colon + 1));
         }
         Set<AdapterTier> tiers = EnumSet.noneOf(AdapterTier.class);
         for (String tier : query.getOrDefault("tier", List.of())) {
             tiers.add(Stream.of(AdapterTier.values()).filter(one -> one.text().equals(tier)).findFirst()
-                    .orElseThrow(() -> AdminException.invalid("tier", "There is no tier '" + tier + "'.")));
+                    .orElseThrow(() -> invalid("tier", "There is no tier '" + tier + "'.")));
         }
         String prefix = parameter(query, "prefix");
         return AdapterJson.page(catalog.list(new AdapterQuery(null, parameter(query, "owner"), prefix == null ? "" : prefix, labels, tiers,
@@ -111,7 +112,7 @@ final class AdaptersAdmin {
     private static String parameter(Map<String, List<String>> query, String name) {
         List<String> values = query.getOrDefault(name, List.of());
         if (values.size() > 1) {
-            throw AdminException.invalid(name, "'" + name + "' may be given once, found " + values.size() + ".");
+            throw invalid(name, "'" + name + "' may be given once, found " + values.size() + ".");
         }
         return values.isEmpty() ? null : values.getFirst();
     }
@@ -119,7 +120,7 @@ final class AdaptersAdmin {
     private static boolean flag(Map<String, List<String>> query, String name) {
         String text = parameter(query, name);
         if (text != null && !text.equals("true") && !text.equals("false")) {
-            throw AdminException.invalid(name, "'" + name + "' must be true or false, found '" + text + "'.");
+            throw invalid(name, "'" + name + "' must be true or false, found '" + text + "'.");
         }
         return "true".equals(text);
     }
@@ -130,7 +131,7 @@ final class AdaptersAdmin {
             return PAGE;
         }
         if (!text.matches("[0-9]{1,6}") || Integer.parseInt(text) < 1 || Integer.parseInt(text) > LARGEST_PAGE) {
-            throw AdminException.invalid("limit", "'limit' must be 1 to " + LARGEST_PAGE + ", found '" + text + "'.");
+            throw invalid("limit", "'limit' must be 1 to " + LARGEST_PAGE + ", found '" + text + "'.");
         }
         return Integer.parseInt(text);
     }
@@ -151,21 +152,21 @@ final class AdaptersAdmin {
     }
 
     ObjectNode register(Exchange exchange) {
-        ObjectNode body = body(exchange, REGISTRATION);
-        String base = text(body, "base");
+        Fields body = body(exchange, REGISTRATION);
+        String base = body.text("base");
         if (base == null) {
             if (runtime.models().size() != 1) {
-                throw AdminException.invalid("base", "This server has " + runtime.models().size() + " base models: 'base' must name one.");
+                throw invalid("base", "This server has " + runtime.models().size() + " base models: 'base' must name one.");
             }
             base = runtime.models().getFirst().name();
         }
-        String owner = text(body, "owner");
-        AdapterId id = new AdapterId(owner == null ? AdapterId.SHARED : owner, required(body, "name"));
+        String owner = body.text("owner");
+        AdapterId id = new AdapterId(owner == null ? AdapterId.SHARED : owner, body.requiredText("name"));
         if (runtime.model(id.name()).isPresent()) {
-            throw new AdminException(409, "name", "conflict", "'" + id.name() + "' is the name of a base model.");
+            throw refused(409, "name", "conflict", "'" + id.name() + "' is the name of a base model.");
         }
-        var registration = new AdapterRegistration(id, base, source(required(body, "source")), labels(body), text(body, "version"), flag(body, "replace", false));
-        return AdapterJson.one(flag(body, "load", false) ? catalog.load(registration).join() : catalog.register(registration));
+        var registration = new AdapterRegistration(id, base, source(body.requiredText("source")), labels(body), body.text("version"), body.flag("replace", false));
+        return AdapterJson.one(body.flag("load", false) ? catalog.load(registration).join() : catalog.register(registration));
     }
 
     /** A folder is taken as its real path, so that no link leads out of the folders that are allowed. */
@@ -181,30 +182,30 @@ final class AdaptersAdmin {
             }
         } catch (IOException e) {
             if (settings.roots().isEmpty()) {
-                throw AdminException.invalid("source", "There is no folder " + text + ".");
+                throw invalid("source", "There is no folder " + text + ".");
             }
         }
-        throw new AdminException(403, "source", "folder_not_allowed", "Adapters may not be loaded from " + text + ": it is in none of the folders of the setting "
+        throw refused(403, "source", "folder_not_allowed", "Adapters may not be loaded from " + text + ": it is in none of the folders of the setting "
                 + "'adapters.roots'.");
     }
 
     ObjectNode change(Exchange exchange) {
         AdapterId id = id(exchange);
-        ObjectNode body = body(exchange, CHANGE);
-        if (body.isEmpty()) {
-            throw AdminException.invalid(null, "Nothing to change: name 'version', 'pinned' or 'labels'.");
+        Fields body = body(exchange, CHANGE);
+        if (CHANGE.stream().allMatch(field -> body.get(field).isEmpty())) {
+            throw invalid(null, "Nothing to change: name 'version', 'pinned' or 'labels'.");
         }
-        String version = text(body, "version");
+        String version = body.text("version");
         Map<String, String> labels = labels(body);
-        boolean pinned = flag(body, "pinned", false);
+        boolean pinned = body.flag("pinned", false);
         AdapterInfo info = null;
         if (version != null) {
             info = catalog.move(id, version);
         }
-        if (body.has("labels")) {
+        if (body.get("labels").isPresent()) {
             info = catalog.label(id, labels);
         }
-        if (body.has("pinned")) {
+        if (body.get("pinned").isPresent()) {
             info = catalog.pin(id, pinned);
         }
         return AdapterJson.one(info);
@@ -229,64 +230,32 @@ final class AdaptersAdmin {
         return AdapterJson.one(catalog.restore(id(exchange)));
     }
 
-    private static ObjectNode body(Exchange exchange, Set<String> known) {
-        JsonNode json;
-        try {
-            json = AdapterJson.MAPPER.readTree(exchange.request().body());
-        } catch (JsonProcessingException e) {
-            throw new AdminException(400, null, "invalid_json", "The body is not JSON: " + e.getOriginalMessage() + ".");
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-        if (!(json instanceof ObjectNode object)) {
-            throw new AdminException(400, null, "invalid_json", "The body must be a JSON object.");
-        }
-        object.fieldNames().forEachRemaining(field -> {
-            if (!known.contains(field)) {
-                throw AdminException.invalid(field, "There is no field '" + field + "'. There are: " + String.join(", ", known.stream().sorted().toList()) + ".");
-            }
-        });
-        return object;
+    private static Fields body(Exchange exchange, Set<String> known) {
+        byte[] body = exchange.request().body();
+        return new Fields(Json.object(body, 0, body.length)).only(known);
     }
 
-    private static String required(ObjectNode body, String field) {
-        String text = text(body, field);
-        if (text == null) {
-            throw AdminException.invalid(field, "'" + field + "' is missing.");
-        }
-        return text;
-    }
-
-    private static String text(ObjectNode body, String field) {
-        JsonNode value = body.get(field);
-        if (value != null && !value.isNull() && !value.isTextual()) {
-            throw AdminException.invalid(field, "'" + field + "' must be a string.");
-        }
-        return value == null || value.isNull() ? null : value.textValue();
-    }
-
-    private static boolean flag(ObjectNode body, String field, boolean otherwise) {
-        JsonNode value = body.get(field);
-        if (value != null && !value.isBoolean()) {
-            throw AdminException.invalid(field, "'" + field + "' must be true or false.");
-        }
-        return value == null ? otherwise : value.booleanValue();
-    }
-
-    private static Map<String, String> labels(ObjectNode body) {
-        JsonNode value = body.get("labels");
+    static Map<String, String> labels(Fields body) {
         Map<String, String> labels = new HashMap<>();
-        if (value != null) {
+        body.get("labels").ifPresent(value -> {
             if (!value.isObject() || value.size() > 64) {
-                throw AdminException.invalid("labels", "'labels' must be an object of at most 64 strings.");
+                throw invalid("labels", "'labels' must be an object of at most 64 strings.");
             }
             value.properties().forEach(entry -> {
                 if (!entry.getValue().isTextual() || entry.getKey().length() + entry.getValue().textValue().length() > 512) {
-                    throw AdminException.invalid("labels", "A label must be a string, with its name at most 512 characters.");
+                    throw invalid("labels", "A label must be a string, with its name at most 512 characters.");
                 }
                 labels.put(entry.getKey(), entry.getValue().textValue());
             });
-        }
+        });
         return labels;
+    }
+
+    static ApiException refused(int status, String param, String code, String message) {
+        return new ApiException(new ApiError(status, message, "invalid_request_error", param, code, null));
+    }
+
+    static ApiException invalid(String param, String message) {
+        return ApiException.invalid(param, "invalid_value", message);
     }
 }

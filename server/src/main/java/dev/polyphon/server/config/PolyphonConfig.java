@@ -1,5 +1,6 @@
 package dev.polyphon.server.config;
 
+import dev.polyphon.server.admin.OperationSettings;
 import dev.polyphon.server.http.HttpSettings;
 import dev.polyphon.server.observe.AccessLog;
 import dev.polyphon.server.observe.ObserveSettings;
@@ -35,6 +36,7 @@ public record PolyphonConfig(
         Duration drainLimit,
         RequestLimits limits,
         AdapterSettings adapters,
+        OperationSettings operations,
         EngineConfig engine,
         ObserveSettings observe,
         String logLevel) {
@@ -79,6 +81,7 @@ public record PolyphonConfig(
                 server.duration("drainLimit", Duration.ofSeconds(30), Duration.ZERO, HOUR),
                 limits(root.section("limits")),
                 new AdapterSettings(adapters.flag("loading", true), adapters.paths("roots")),
+                operations(root.section("operations")),
                 engine,
                 observe(root.section("metrics"), log, engine),
                 log.oneOf("level", "info", List.of("trace", "debug", "info", "warn", "error", "off")));
@@ -101,6 +104,12 @@ public record PolyphonConfig(
                 server.duration("writeTimeout", Duration.ofSeconds(30), INSTANT, HOUR),
                 (int) writeHigh,
                 (int) server.bytes("writeLow", 32 << 10, 0, writeHigh));
+    }
+
+    private static OperationSettings operations(Section operations) {
+        String folder = operations.text("folder", "");
+        return new OperationSettings(folder.isEmpty() ? null : Path.of(folder), operations.integer("running", 1, 1, 64),
+                operations.integer("waiting", 32, 1, MANY), operations.integer("kept", 100, 0, MANY));
     }
 
     private static RequestLimits limits(Section limits) {

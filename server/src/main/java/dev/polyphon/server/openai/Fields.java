@@ -5,6 +5,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.BiFunction;
 
 /**
@@ -34,6 +36,17 @@ public final class Fields {
         return path + name;
     }
 
+    /** The same fields, of which there may be no others than these. */
+    public Fields only(Set<String> known) {
+        node.fieldNames().forEachRemaining(field -> {
+            if (!known.contains(field)) {
+                throw ApiException.invalid(path(field), "unknown_parameter", "Unknown parameter: '" + path(field) + "'. There are: "
+                        + String.join(", ", new TreeSet<>(known)) + ".");
+            }
+        });
+        return this;
+    }
+
     public boolean flag(String name, boolean absent) {
         return get(name).map(value -> {
             if (!value.isBoolean()) {
@@ -53,14 +66,18 @@ public final class Fields {
     }
 
     float number(String name, double absent, double min, double max) {
-        return get(name).map(value -> number(path(name), value, min, max)).orElse((float) absent);
+        return (float) decimal(name, absent, min, max);
+    }
+
+    public double decimal(String name, double absent, double min, double max) {
+        return get(name).map(value -> decimal(path(name), value, min, max)).orElse(absent);
     }
 
     public int integer(String name, int absent, int min, int max) {
         return (int) integer(name, (long) absent, min, max);
     }
 
-    long integer(String name, long absent, long min, long max) {
+    public long integer(String name, long absent, long min, long max) {
         return get(name).map(value -> integer(path(name), value, min, max)).orElse(absent);
     }
 
@@ -114,6 +131,10 @@ public final class Fields {
     }
 
     static float number(String path, JsonNode value, double min, double max) {
+        return (float) decimal(path, value, min, max);
+    }
+
+    public static double decimal(String path, JsonNode value, double min, double max) {
         if (!value.isNumber()) {
             throw wrongType(path, "a number", value);
         }
@@ -121,7 +142,7 @@ public final class Fields {
         if (!(number >= min && number <= max)) {
             throw outside(path, "decimal", value, number < min, min, max);
         }
-        return (float) number;
+        return number;
     }
 
     private static ApiException outside(String path, String kind, JsonNode value, boolean below, Number min, Number max) {
@@ -134,11 +155,11 @@ public final class Fields {
         return limit.doubleValue() == limit.longValue() ? Long.toString(limit.longValue()) : limit.toString();
     }
 
-    static ApiException missing(String path) {
+    public static ApiException missing(String path) {
         return ApiException.invalid(path, "missing_required_parameter", "Missing required parameter: '" + path + "'.");
     }
 
-    static ApiException wrongType(String path, String expected, JsonNode found) {
+    public static ApiException wrongType(String path, String expected, JsonNode found) {
         return ApiException.invalid(path, "invalid_type", "Invalid type for '" + path + "': expected " + expected + ", but got " + kind(found)
                 + " instead.");
     }

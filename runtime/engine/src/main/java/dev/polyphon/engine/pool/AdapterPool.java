@@ -179,6 +179,11 @@ public final class AdapterPool implements AutoCloseable {
                 .flatMap(one -> (at < 0 ? Optional.of(one.current()) : one.version(name.substring(at + 1))).map(version -> new Part(one.id(), version)));
     }
 
+    /** The files of an adapter that a tenant names. */
+    public AdapterFolder folder(String tenant, String name) throws IOException {
+        return AdapterFolder.open(resolve(tenant, name).orElseThrow(() -> Registry.unknown(name)).folder());
+    }
+
     /**
      * Takes a hold on what a request asks for, loading it when it is not in memory. The future fails with a {@link RuntimeFault} when there is no
      * adapter of a name, or it cannot be used. Looks at folders, so that it is not for event loops.

@@ -7,7 +7,6 @@ import dev.polyphon.engine.adapter.LoadedAdapter;
 import dev.polyphon.engine.adapter.ops.Combine;
 import dev.polyphon.engine.adapter.ops.LoraAdapter;
 import dev.polyphon.engine.adapter.ops.Merge;
-import dev.polyphon.engine.adapter.ops.Progress;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.merge.Fold;
@@ -25,6 +24,7 @@ import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.GenerationRequest;
+import dev.polyphon.runtime.OperationProgress;
 import dev.polyphon.runtime.Prompt;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.Sampling;
@@ -212,7 +212,7 @@ public final class Verifier {
                 try (LoadedAdapter adapter = load(one)) {
                     if (adapter != null && Fold.obstacles(adapter.weights()).isEmpty()) {
                         Path folder = made.resolve(one.name() + ".merged");
-                        Merge.write(adapter.weights(), checkpoint, device, null, folder, Progress.NONE);
+                        Merge.write(adapter.weights(), checkpoint, device, null, folder, OperationProgress.NONE);
                         try (BaseUnderTest merged = new BaseUnderTest(folder, KV_BYTES / 16)) {
                             merged.verify(List.of(one.ofBase()), Mode.MERGED, tell);
                         }
@@ -237,7 +237,7 @@ public final class Verifier {
                 AdapterFolder folder = AdapterFolder.open(root.resolve("adapters").resolve(adapter));
                 parts.add(new Combine.Part(adapter, folder.deltas(null, checkpoint, device), combination.weights()[i]));
             }
-            return Combine.of(parts, combination.options(), Progress.NONE);
+            return Combine.of(parts, combination.options(), OperationProgress.NONE);
         }
 
         private Path adapterFolder(ReferenceCase one) {

@@ -13,7 +13,6 @@ import dev.polyphon.engine.adapter.ops.Generate;
 import dev.polyphon.engine.adapter.ops.Inspect;
 import dev.polyphon.engine.adapter.ops.LoraAdapter;
 import dev.polyphon.engine.adapter.ops.Merge;
-import dev.polyphon.engine.adapter.ops.Progress;
 import dev.polyphon.engine.adapter.ops.Prune;
 import dev.polyphon.engine.adapter.ops.Quantize;
 import dev.polyphon.engine.adapter.ops.SavedAdapter;
@@ -26,6 +25,7 @@ import dev.polyphon.engine.verify.Verifier.Mode;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorView;
+import dev.polyphon.runtime.OperationProgress;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
@@ -97,7 +97,7 @@ class OperationsTest {
         ObjectNode json = (ObjectNode) JSON.readTree(Files.readAllBytes(GOLDEN.resolve("cases").resolve(name).resolve("case.json")));
         try (Checkpoint base = Checkpoint.open(GOLDEN.resolve("bases").resolve(json.path("base").asText()))) {
             Map<String, Delta> deltas = adapter(name).deltas(task == null ? null : json.path("task").asText(), base, kernels);
-            Decompose.Result result = Decompose.of(deltas, 0, 1, Progress.NONE);
+            Decompose.Result result = Decompose.of(deltas, 0, 1, OperationProgress.NONE);
             result.adapter().save(scratch.resolve("lora"), base);
         }
         assertThat(AdapterFolder.open(scratch.resolve("lora")).kind()).isEqualTo("LORA");
@@ -124,9 +124,9 @@ class OperationsTest {
     @Test
     void decompositionKeepsWhatTheRankOrTheEnergyAllows() throws IOException {
         Map<String, Delta> deltas = adapter("lokr-llama").deltas(null, llama, kernels);
-        Decompose.Result most = Decompose.of(deltas, 0, 0.9, Progress.NONE);
+        Decompose.Result most = Decompose.of(deltas, 0, 0.9, OperationProgress.NONE);
         most.errors().values().forEach(error -> assertThat(error * error).isLessThanOrEqualTo(0.1 + 1e-6));
-        Decompose.Result three = Decompose.of(deltas, 3, 1, Progress.NONE);
+        Decompose.Result three = Decompose.of(deltas, 3, 1, OperationProgress.NONE);
         three.adapter().modules().values().forEach(f -> assertThat(f.rank()).isEqualTo(3));
         deltas.forEach((path, delta) -> {
             Matrix best = delta.matrix().truncatedSvd(3).left().times(delta.matrix().truncatedSvd(3).right());
@@ -141,8 +141,8 @@ class OperationsTest {
         LoraAdapter.Factors product = new LoraAdapter.Factors(random(5, 40, random), random(30, 5, random));
         Map<String, Delta> asProduct = Map.of("m", new Delta.LowRank(product.a(), product.b(), 1));
         Map<String, Delta> asMatrix = Map.of("m", new Delta.Dense(product.b().times(product.a())));
-        assertThat(Decompose.of(asProduct, 2, 1, Progress.NONE).errors().get("m"))
-                .isCloseTo(Decompose.of(asMatrix, 2, 1, Progress.NONE).errors().get("m"), within(1e-5));
+        assertThat(Decompose.of(asProduct, 2, 1, OperationProgress.NONE).errors().get("m"))
+                .isCloseTo(Decompose.of(asMatrix, 2, 1, OperationProgress.NONE).errors().get("m"), within(1e-5));
     }
 
     private static Matrix random(int rows, int columns, Random random) {
@@ -165,7 +165,7 @@ class OperationsTest {
     }
 
     private static LoraAdapter combine(List<Combine.Part> parts, Combine.Method method, long seed) throws AdapterFault {
-        return Combine.of(parts, new Combine.Options(method, 0.4, false, 0, seed), Progress.NONE);
+        return Combine.of(parts, new Combine.Options(method, 0.4, false, 0, seed), OperationProgress.NONE);
     }
 
     @Test
@@ -181,7 +181,7 @@ class OperationsTest {
     @Test
     void pruningKeepsTheLargestAndIsReadBack() throws IOException {
         LoraAdapter lora = lora("lora-llama");
-        Prune.Result pruned = Prune.of(lora, 0.7, Progress.NONE);
+        Prune.Result pruned = Prune.of(lora, 0.7, OperationProgress.NONE);
         assertThat((double) pruned.kept() / pruned.total()).isCloseTo(0.3, within(0.001));
         pruned.saved().save(scratch.resolve("pruned"));
         Map<String, Delta> read = AdapterFolder.open(scratch.resolve("pruned")).deltas(null, llama, kernels);
@@ -194,21 +194,21 @@ class OperationsTest {
             }
         }
         assertThat(smallest).isPositive();
-        double nothing = Prune.of(lora, 0, Progress.NONE).kept();
+        double nothing = Prune.of(lora, 0, OperationProgress.NONE).kept();
         assertThat(nothing).isEqualTo(pruned.total());
         double ratio = Prune.largeSparse(lora, 2);
         assertThat(ratio).isCloseTo(1 - 2.0 / lora.modules().values().iterator().next().rank(), within(1e-9));
-        assertThatThrownBy(() -> Prune.of(lora, 1, Progress.NONE)).hasMessageContaining("ratio");
+        assertThatThrownBy(() -> Prune.of(lora, 1, OperationProgress.NONE)).hasMessageContaining("ratio");
     }
 
     private static LoraAdapter lora(String name) throws IOException {
-        return Decompose.of(adapter(name).deltas(null, llama, kernels), 0, 1, Progress.NONE).adapter();
+        return Decompose.of(adapter(name).deltas(null, llama, kernels), 0, 1, OperationProgress.NONE).adapter();
     }
 
     @ParameterizedTest
     @CsvSource({"lora-llama, 8, 0.01", "lora-llama, 1, 0.75", "rslora-llama, 8, 0.01"})
     void quantisedLoraIsReadBackWithTheErrorReported(String name, int bits, double most) throws IOException {
-        Quantize.Result result = Quantize.of(adapter(name), bits, Progress.NONE);
+        Quantize.Result result = Quantize.of(adapter(name), bits, OperationProgress.NONE);
         assertThat(result.error()).isPositive().isLessThan(most);
         result.saved().save(scratch.resolve("small"));
         Map<String, Delta> before = adapter(name).deltas(null, llama, kernels);
@@ -224,7 +224,7 @@ class OperationsTest {
 
     @Test
     void aQuantisedBottleneckIsReadBackAndCloseToTheCase() throws IOException {
-        Quantize.of(adapter("ref-llm-adapters-series-llama"), 8, Progress.NONE).saved().save(scratch.resolve("eight"));
+        Quantize.of(adapter("ref-llm-adapters-series-llama"), 8, OperationProgress.NONE).saved().save(scratch.resolve("eight"));
         Verdict verdict = verify("ref-llm-adapters-series-llama", scratch.resolve("eight")).getFirst();
         assertThat(verdict.error()).isPositive().isLessThan(0.2);
     }
@@ -236,7 +236,7 @@ class OperationsTest {
         Matrix a = random(3, 4, random);
         tiny.put("m.lora_A.weight", a);
         tiny.save(scratch.resolve("tiny"));
-        double reported = Quantize.of(AdapterFolder.open(scratch.resolve("tiny")), 1, Progress.NONE).errors().get("m.lora_A");
+        double reported = Quantize.of(AdapterFolder.open(scratch.resolve("tiny")), 1, OperationProgress.NONE).errors().get("m.lora_A");
         double best = Double.MAX_VALUE;
         for (int set = 1; set < 1 << 12; set++) {
             double[] sums = new double[2];
@@ -280,7 +280,7 @@ class OperationsTest {
         });
         permuted.save(scratch.resolve("permuted"));
         AlignMerge.of(first, AdapterFolder.open(scratch.resolve("permuted")), new AlignMerge.Options(sinkhorn, 0.5, activations ? inputs : Map.of()),
-                Progress.NONE).save(scratch.resolve("merged"));
+                OperationProgress.NONE).save(scratch.resolve("merged"));
         assertThat(verify("ref-llm-adapters-parallel-llama", scratch.resolve("merged")))
                 .allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
     }
@@ -288,23 +288,23 @@ class OperationsTest {
     @Test
     void alignmentNeedsAdaptersOfOneShape() {
         AlignMerge.Options options = new AlignMerge.Options(false, 0.5, Map.of());
-        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), adapter("mix-c"), options, Progress.NONE)).hasMessageContaining("differ in r");
-        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), adapter("ia3-llama"), options, Progress.NONE)).hasMessageContaining("IA3");
+        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), adapter("mix-c"), options, OperationProgress.NONE)).hasMessageContaining("differ in r");
+        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), adapter("ia3-llama"), options, OperationProgress.NONE)).hasMessageContaining("IA3");
     }
 
     @Test
     void tellsWhatAFolderHolds() throws IOException {
-        Inspect.Report report = Inspect.of(adapter("mix-a"), Progress.NONE);
+        Inspect.Report report = Inspect.of(adapter("mix-a"), OperationProgress.NONE);
         assertThat(report.kind()).isEqualTo("LORA");
         assertThat(report.ranks()).isEqualTo(Map.of(4, 6));
         assertThat(report.parameters()).isEqualTo(report.bytes() / 4);
         assertThat(report.modules()).containsEntry("base_model.model.model.layers.*.self_attn.q_proj.lora_A.weight", 2);
-        assertThat(Inspect.of(adapter("ref-mhr-llama"), Progress.NONE).tasks()).contains("task2");
+        assertThat(Inspect.of(adapter("ref-mhr-llama"), OperationProgress.NONE).tasks()).contains("task2");
     }
 
     @Test
     void aCancelledOperationLeavesNothing() throws IOException {
-        Progress cancel = (done, total) -> {
+        OperationProgress cancel = (done, total) -> {
             if (done == 2) {
                 throw new CancellationException("enough");
             }

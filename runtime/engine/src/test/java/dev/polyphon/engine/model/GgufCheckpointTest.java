@@ -8,7 +8,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.LoadedAdapter;
 import dev.polyphon.engine.adapter.ops.Merge;
-import dev.polyphon.engine.adapter.ops.Progress;
 import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
@@ -17,6 +16,7 @@ import dev.polyphon.engine.model.AdapterPlan.Segment;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.GgufBuilder;
 import dev.polyphon.engine.weights.MalformedFileException;
+import dev.polyphon.runtime.OperationProgress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -119,7 +119,7 @@ class GgufCheckpointTest {
         Path to = scratch.resolve(name);
         try (Checkpoint checkpoint = Checkpoint.open(base);
                 LoadedAdapter loaded = AdapterFolder.open(adapter).load("a", null, checkpoint, kernels)) {
-            Merge.write(loaded.weights(), checkpoint, kernels, type, to, Progress.NONE);
+            Merge.write(loaded.weights(), checkpoint, kernels, type, to, OperationProgress.NONE);
         }
         return to;
     }

@@ -1,15 +1,8 @@
 package dev.polyphon.server.cli.adapter;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.polyphon.engine.adapter.ops.Combine;
-import dev.polyphon.engine.adapter.ops.Progress;
-import dev.polyphon.engine.model.Checkpoint;
-import java.io.IOException;
-import java.nio.file.Path;
-import java.util.ArrayList;
+import dev.polyphon.runtime.AdapterOperation;
 import java.util.List;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -20,10 +13,7 @@ final class CombineCommand extends Operation {
     private List<String> adapters;
 
     @Option(names = "--to", paramLabel = "FOLDER", required = true, description = "Folder to write; must not exist.")
-    private Path to;
-
-    @Mixin
-    private BaseModel base;
+    private String to;
 
     @Option(names = "--method", paramLabel = "NAME", defaultValue = "cat",
             description = "linear, cat, ties, dare_linear, dare_ties, magnitude_prune on A and B; svd and ties_svd, ... on the changes of weights (default: "
@@ -43,18 +33,12 @@ final class CombineCommand extends Operation {
     private long seed;
 
     @Override
-    ObjectNode perform(Progress progress) throws IOException {
-        if (!majority.equals("total") && !majority.equals("frequency")) {
-            throw new IllegalArgumentException("--majority-sign must be total or frequency, found " + majority);
-        }
-        Combine.Options options = new Combine.Options(Combine.Method.of(method), density, majority.equals("frequency"), rank, seed);
-        try (Checkpoint checkpoint = base.open()) {
-            List<Combine.Part> parts = new ArrayList<>();
-            for (String adapter : adapters) {
-                Weighted weighted = Weighted.of(adapter);
-                parts.add(new Combine.Part(weighted.folder(), deltas(Path.of(weighted.folder()), null, checkpoint), weighted.weight()));
-            }
-            return write(Combine.of(parts, options, progress), checkpoint, to);
-        }
+    AdapterOperation operation() {
+        return new AdapterOperation.Combine(Weighted.of(adapters, null), method, density, majority, rank, seed);
+    }
+
+    @Override
+    String to() {
+        return to;
     }
 }

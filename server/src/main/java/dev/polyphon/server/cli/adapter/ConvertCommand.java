@@ -1,10 +1,7 @@
 package dev.polyphon.server.cli.adapter;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.polyphon.engine.adapter.ops.Decompose;
-import dev.polyphon.engine.adapter.ops.Progress;
-import dev.polyphon.engine.model.Checkpoint;
-import java.io.IOException;
+import dev.polyphon.runtime.AdapterOperation;
+import dev.polyphon.runtime.AdapterWeight;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -17,16 +14,16 @@ final class ConvertCommand extends Operation {
     @Mixin
     private FromTo paths;
 
-    @Mixin
-    private BaseModel base;
-
     @Option(names = "--task", paramLabel = "NAME", description = "Which of a multi-task adapter's tasks.")
     private String task;
 
     @Override
-    ObjectNode perform(Progress progress) throws IOException {
-        try (Checkpoint checkpoint = base.open()) {
-            return write(Decompose.of(deltas(paths.adapter, task, checkpoint), 0, 1, progress), checkpoint, paths.to);
-        }
+    AdapterOperation operation() {
+        return new AdapterOperation.Convert(new AdapterWeight(paths.adapter, 1, task));
+    }
+
+    @Override
+    String to() {
+        return paths.to;
     }
 }

@@ -1,61 +1,54 @@
 package dev.polyphon.server.cli.adapter;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.polyphon.engine.adapter.AdapterFolder;
-import dev.polyphon.engine.adapter.LoadedAdapter;
-import dev.polyphon.engine.adapter.ops.Inspect;
-import dev.polyphon.engine.adapter.ops.Progress;
-import dev.polyphon.engine.backend.Kernels;
-import dev.polyphon.engine.backend.cpu.CpuKernels;
-import dev.polyphon.engine.model.Checkpoint;
-import java.io.IOException;
+import dev.polyphon.runtime.AdapterOperation;
+import dev.polyphon.runtime.AdapterWeight;
 import java.io.PrintWriter;
-import java.nio.file.Path;
+import java.util.TreeMap;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /** {@code polyphon adapter inspect}. */
-@Command(name = "inspect", mixinStandardHelpOptions = true, description = "Shows an adapter's kind, modules, ranks, size and norm.")
+@Command(name = "inspect", mixinStandardHelpOptions = true,
+        description = "Shows an adapter's kind, ranks, size and norm; with a base, also that it fits and what it does at which sites.")
 final class InspectCommand extends Operation {
     @Parameters(paramLabel = "ADAPTER", description = "Folder of the adapter.")
-    private Path folder;
+    private String adapter;
 
-    @Option(names = "--base", paramLabel = "MODEL", description = "Also check that it fits this base: a Hugging Face folder or a GGUF file.")
-    private Path base;
-
-    @Option(names = "--task", paramLabel = "NAME", description = "Which of a multi-task adapter's tasks is checked (default: the first).")
+    @Option(names = "--task", paramLabel = "NAME", description = "Which of a multi-task adapter's tasks is looked at with the base (default: the first).")
     private String task;
 
     @Override
-    ObjectNode perform(Progress progress) throws IOException {
-        AdapterFolder adapter = AdapterFolder.open(folder);
-        Inspect.Report report = Inspect.of(adapter, progress);
-        ObjectNode result = result();
-        result.put("kind", report.kind()).put("parameters", report.parameters()).put("bytes", report.bytes()).put("norm", report.norm());
-        report.tasks().forEach(result.withArray("tasks")::add);
-        report.ranks().forEach((rank, count) -> result.withObject("/ranks").put(rank.toString(), count));
-        report.modules().forEach((name, count) -> result.withObject("/tensors").put(name, count));
-        if (base != null) {
-            String checked = task != null || report.tasks().isEmpty() ? task : report.tasks().getFirst();
-            try (Checkpoint checkpoint = Checkpoint.open(base); Kernels kernels = CpuKernels.open(1);
-                    LoadedAdapter loaded = adapter.load(folder.toString(), checked, checkpoint, kernels)) {
-                result.put("fits", base.toString()).put("bytesInMemory", loaded.bytes());
-            }
-        }
-        return result;
+    AdapterOperation operation() {
+        return new AdapterOperation.Inspect(new AdapterWeight(adapter, 1, task));
+    }
+
+    @Override
+    String to() {
+        return null;
+    }
+
+    @Override
+    boolean needsBase() {
+        return false;
     }
 
     @Override
     void tell(ObjectNode result, PrintWriter out) {
-        ObjectNode tensors = result.withObject("/tensors");
-        result.remove("tensors");
-        if (result.path("tasks").isEmpty()) {
-            result.remove("tasks");
-        }
+        JsonNode tensors = result.remove("tensors");
+        JsonNode sites = result.remove("sites");
         super.tell(result, out);
-        out.println("tensors");
-        new ObjectMapper().convertValue(tensors, java.util.TreeMap.class).forEach((name, count) -> out.printf("  %4s  %s%n", count, name));
+        table("tensors", tensors, out);
+        if (sites != null) {
+            table("sites", sites, out);
+        }
+    }
+
+    private static void table(String title, JsonNode counts, PrintWriter out) {
+        out.println(title);
+        new ObjectMapper().convertValue(counts, TreeMap.class).forEach((name, count) -> out.printf("  %-48s %s%n", name, count));
     }
 }

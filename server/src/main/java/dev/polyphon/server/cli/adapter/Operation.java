@@ -2,33 +2,49 @@ package dev.polyphon.server.cli.adapter;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.polyphon.client.PolyphonClient;
+import dev.polyphon.engine.Operations;
 import dev.polyphon.engine.adapter.AdapterFolder;
-import dev.polyphon.engine.adapter.Delta;
-import dev.polyphon.engine.adapter.ops.Decompose;
-import dev.polyphon.engine.adapter.ops.LoraAdapter;
-import dev.polyphon.engine.adapter.ops.Progress;
-import dev.polyphon.engine.backend.Kernels;
-import dev.polyphon.engine.backend.cpu.CpuKernels;
 import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.runtime.AdapterId;
+import dev.polyphon.runtime.AdapterOperation;
+import dev.polyphon.runtime.AdapterOperation.Outcome;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.RuntimeFault.Kind;
+import dev.polyphon.server.admin.OperationJson;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.net.ConnectException;
+import java.net.URI;
 import java.nio.file.Path;
-import java.util.IntSummaryStatistics;
-import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CountDownLatch;
 import picocli.CommandLine;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 
 /**
- * What the commands share: progress on a terminal, results for people or as JSON, and Ctrl-C, upon which the operation ends between two parts of its work
- * and takes back what it began to write.
+ * What the commands share: they perform an operation here, on folders, or have a running server perform it on adapters that it knows. There is progress
+ * on a terminal, results for people or as JSON, and Ctrl-C, upon which the operation ends between two parts of its work and leaves nothing.
  */
 abstract class Operation implements Callable<Integer> {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final int INTERRUPTED = 130;
+    private static final int POLL_MILLIS = 200;
     private static final String CLEAR_LINE = "\r\033[K";
+
+    @Option(names = "--base", paramLabel = "MODEL", description = "The adapters' base: a Hugging Face folder or a GGUF file.")
+    private Path base;
+
+    @Option(names = "--server", paramLabel = "URL", description = "Have this running server do it: adapters are names there, and so is what it makes.")
+    private URI server;
+
+    @Option(names = "--key", paramLabel = "KEY", defaultValue = "${POLYPHON_API_KEY}", description = "The server's API key; better given as POLYPHON_API_KEY.")
+    private String key;
+
+    @Option(names = "--owner", paramLabel = "TENANT", description = "On a server: whose adapters these are, and whose the result will be (default: all tenants').")
+    private String owner;
 
     @Option(names = "--json", description = "Print the result as one JSON object.")
     private boolean json;
@@ -39,8 +55,16 @@ abstract class Operation implements Callable<Integer> {
     private volatile boolean cancelled;
     private boolean lineOpen;
 
-    /** Does it; the result's fields are told to the user. */
-    abstract ObjectNode perform(Progress progress) throws IOException;
+    /** What is to be done; it names adapters as the user does. */
+    abstract AdapterOperation operation();
+
+    /** Where the result goes, in the user's words; null for one that leaves none. */
+    abstract String to();
+
+    /** Whether nothing can be done here without the base. */
+    boolean needsBase() {
+        return true;
+    }
 
     /** The result for a person; by default a line for each field. */
     void tell(ObjectNode result, PrintWriter out) {
@@ -50,7 +74,7 @@ abstract class Operation implements Callable<Integer> {
     }
 
     @Override
-    public final Integer call() throws IOException {
+    public final Integer call() throws IOException, InterruptedException {
         CountDownLatch ended = new CountDownLatch(1);
         Thread onInterrupt = new Thread(() -> {
             cancelled = true;
@@ -63,7 +87,7 @@ abstract class Operation implements Callable<Integer> {
         Runtime.getRuntime().addShutdownHook(onInterrupt);
         PrintWriter out = spec.commandLine().getOut();
         try {
-            ObjectNode result = perform(this::show);
+            ObjectNode result = server == null ? here(operation()) : there(operation());
             clear();
             if (json) {
                 out.println(JSON.writeValueAsString(result));
@@ -76,9 +100,12 @@ abstract class Operation implements Callable<Integer> {
             clear();
             spec.commandLine().getErr().println("polyphon: cancelled; nothing was written");
             return INTERRUPTED;
-        } catch (IllegalArgumentException e) {
+        } catch (RuntimeFault e) {
             clear();
-            throw new CommandLine.ParameterException(spec.commandLine(), e.getMessage());
+            if (e.kind() == Kind.INVALID) {
+                throw new ParameterException(spec.commandLine(), e.getMessage());
+            }
+            throw new IOException(e.getMessage(), e);
         } finally {
             clear();
             ended.countDown();
@@ -90,10 +117,60 @@ abstract class Operation implements Callable<Integer> {
         }
     }
 
+    private ObjectNode here(AdapterOperation operation) throws IOException {
+        if (base == null && needsBase()) {
+            throw new ParameterException(spec.commandLine(), "--base MODEL is missing; or --server URL, to have a running server do it");
+        }
+        try (Checkpoint checkpoint = base == null ? null : Checkpoint.open(base)) {
+            Operations operations = new Operations((tenant, folder) -> AdapterFolder.open(Path.of(folder)), checkpoint);
+            ObjectNode result = JSON.valueToTree(operations.perform(AdapterId.SHARED, operation, to() == null ? null : Path.of(to()), this::show));
+            return operation.outcome() == Outcome.REPORT ? result : result.put("written", to());
+        }
+    }
+
+    private ObjectNode there(AdapterOperation operation) throws IOException, InterruptedException {
+        if (base != null) {
+            throw new ParameterException(spec.commandLine(), "--base is the server's own: it cannot be given with --server");
+        }
+        ObjectNode request = OperationJson.write(operation);
+        if (owner != null) {
+            request.put("owner", owner);
+        }
+        if (to() != null) {
+            request.put("to", to());
+        }
+        try (var client = new PolyphonClient(server, key == null || key.isEmpty() ? null : key)) {
+            var run = client.startOperation(request);
+            boolean told = false;
+            while (!run.ended()) {
+                Thread.sleep(POLL_MILLIS);
+                if (cancelled && !told) {
+                    client.cancelOperation(run.id());
+                    told = true;
+                }
+                run = client.operation(run.id());
+                if (!told) {
+                    line(run.done(), run.total());
+                }
+            }
+            return switch (run.status()) {
+                case "completed" -> (ObjectNode) run.result();
+                case "cancelled" -> throw new CancellationException("cancelled");
+                default -> throw new IOException(run.failure());
+            };
+        } catch (ConnectException e) {
+            throw new IOException("nothing answers at " + server + ": is the server running?", e);
+        }
+    }
+
     private void show(int done, int total) {
         if (cancelled) {
             throw new CancellationException("cancelled");
         }
+        line(done, total);
+    }
+
+    private void line(int done, int total) {
         if (System.console() != null && System.console().isTerminal() && !json) {
             System.err.printf("%s    %d of %d", CLEAR_LINE, done, total);
             System.err.flush();
@@ -107,30 +184,5 @@ abstract class Operation implements Callable<Integer> {
             System.err.flush();
             lineOpen = false;
         }
-    }
-
-    static ObjectNode result() {
-        return JSON.createObjectNode();
-    }
-
-    /** What an adapter adds to a base's weights. */
-    static Map<String, Delta> deltas(Path folder, String task, Checkpoint base) throws IOException {
-        try (Kernels kernels = CpuKernels.open(1)) {
-            return AdapterFolder.open(folder).deltas(task, base, kernels);
-        }
-    }
-
-    /** Saves a LoRA adapter that was found for changes of weights, and tells of it. */
-    static ObjectNode write(Decompose.Result found, Checkpoint base, Path to) throws IOException {
-        ObjectNode result = write(found.adapter(), base, to);
-        return result.put("largestError", found.errors().values().stream().mapToDouble(Double::doubleValue).max().orElse(0));
-    }
-
-    /** Saves a LoRA adapter, and tells of it. */
-    static ObjectNode write(LoraAdapter adapter, Checkpoint base, Path to) throws IOException {
-        adapter.save(to, base);
-        IntSummaryStatistics ranks = adapter.modules().values().stream().mapToInt(LoraAdapter.Factors::rank).summaryStatistics();
-        return result().put("written", to.toString()).put("modules", adapter.modules().size()).put("leastRank", ranks.getMin())
-                .put("mostRank", ranks.getMax());
     }
 }

@@ -1,12 +1,7 @@
 package dev.polyphon.server.cli.adapter;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.polyphon.engine.adapter.ops.Decompose;
-import dev.polyphon.engine.adapter.ops.LoraAdapter;
-import dev.polyphon.engine.adapter.ops.Progress;
-import dev.polyphon.engine.adapter.ops.Prune;
-import dev.polyphon.engine.model.Checkpoint;
-import java.io.IOException;
+import dev.polyphon.runtime.AdapterOperation;
+import dev.polyphon.runtime.AdapterWeight;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -17,9 +12,6 @@ import picocli.CommandLine.Option;
 final class PruneCommand extends Operation {
     @Mixin
     private FromTo paths;
-
-    @Mixin
-    private BaseModel base;
 
     @ArgGroup(multiplicity = "1")
     private Amount amount;
@@ -34,13 +26,12 @@ final class PruneCommand extends Operation {
     }
 
     @Override
-    ObjectNode perform(Progress progress) throws IOException {
-        try (Checkpoint checkpoint = base.open()) {
-            LoraAdapter adapter = Decompose.of(deltas(paths.adapter, null, checkpoint), 0, 1, progress).adapter();
-            double ratio = amount.ratio != null ? amount.ratio : Prune.largeSparse(adapter, amount.rank);
-            Prune.Result pruned = Prune.of(adapter, ratio, progress);
-            pruned.saved().save(paths.to);
-            return result().put("written", paths.to.toString()).put("kept", pruned.kept()).put("of", pruned.total());
-        }
+    AdapterOperation operation() {
+        return new AdapterOperation.Prune(new AdapterWeight(paths.adapter), amount.ratio, amount.rank);
+    }
+
+    @Override
+    String to() {
+        return paths.to;
     }
 }

@@ -1,11 +1,7 @@
 package dev.polyphon.server.cli.adapter;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.polyphon.engine.adapter.AdapterFolder;
-import dev.polyphon.engine.adapter.ops.Progress;
-import dev.polyphon.engine.adapter.ops.Quantize;
-import java.io.IOException;
-import java.util.Map;
+import dev.polyphon.runtime.AdapterOperation;
+import dev.polyphon.runtime.AdapterWeight;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -20,12 +16,17 @@ final class QuantizeCommand extends Operation {
     private int bits;
 
     @Override
-    ObjectNode perform(Progress progress) throws IOException {
-        Quantize.Result found = Quantize.of(AdapterFolder.open(paths.adapter), bits, progress);
-        found.saved().save(paths.to);
-        ObjectNode result = result().put("written", paths.to.toString()).put("relativeError", found.error());
-        found.errors().entrySet().stream().max(Map.Entry.comparingByValue())
-                .ifPresent(worst -> result.put("worst", worst.getKey()).put("worstError", worst.getValue()));
-        return result;
+    AdapterOperation operation() {
+        return new AdapterOperation.Quantize(new AdapterWeight(paths.adapter), bits);
+    }
+
+    @Override
+    String to() {
+        return paths.to;
+    }
+
+    @Override
+    boolean needsBase() {
+        return false;
     }
 }

@@ -1,10 +1,7 @@
 package dev.polyphon.server.cli.adapter;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.polyphon.engine.adapter.ops.Decompose;
-import dev.polyphon.engine.adapter.ops.Progress;
-import dev.polyphon.engine.model.Checkpoint;
-import java.io.IOException;
+import dev.polyphon.runtime.AdapterOperation;
+import dev.polyphon.runtime.AdapterWeight;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -16,9 +13,6 @@ import picocli.CommandLine.Option;
 final class SvdCommand extends Operation {
     @Mixin
     private FromTo paths;
-
-    @Mixin
-    private BaseModel base;
 
     @Option(names = "--task", paramLabel = "NAME", description = "Which of a multi-task adapter's tasks.")
     private String task;
@@ -36,9 +30,12 @@ final class SvdCommand extends Operation {
     }
 
     @Override
-    ObjectNode perform(Progress progress) throws IOException {
-        try (Checkpoint checkpoint = base.open()) {
-            return write(Decompose.of(deltas(paths.adapter, task, checkpoint), size.rank, size.energy, progress), checkpoint, paths.to);
-        }
+    AdapterOperation operation() {
+        return new AdapterOperation.Svd(new AdapterWeight(paths.adapter, 1, task), size.rank, size.energy);
+    }
+
+    @Override
+    String to() {
+        return paths.to;
     }
 }

@@ -101,7 +101,7 @@ class AdapterCommandTest {
         assertThat(run("merge", adapter("prompt-tuning-llama"), "--base", LLAMA, "--to", refused.toString())).isEqualTo(2);
         assertThat(err.toString()).contains("embeddings before the prompt");
         assertThat(run("merge", adapter("mix-a"), "--base", LLAMA, "--type", "Q2", "--to", refused.toString())).isEqualTo(2);
-        assertThat(err.toString()).contains("--type must be F32, F16 or BF16, found Q2");
+        assertThat(err.toString()).contains("type must be F32 or F16 or BF16, found Q2");
         assertThat(refused).doesNotExist();
     }
 }

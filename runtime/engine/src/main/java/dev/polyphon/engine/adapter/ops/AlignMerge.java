@@ -5,6 +5,7 @@ import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.Matrix;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorView;
+import dev.polyphon.runtime.OperationProgress;
 import java.io.IOException;
 import java.util.Map;
 
@@ -40,7 +41,7 @@ public final class AlignMerge {
     }
 
     /** @throws AdapterFault when the adapters are not of one family, options and shape */
-    public static SavedAdapter of(AdapterFolder first, AdapterFolder second, Options options, Progress progress) throws IOException {
+    public static SavedAdapter of(AdapterFolder first, AdapterFolder second, Options options, OperationProgress progress) throws IOException {
         Names names = KINDS.get(first.kind());
         if (names == null || !second.kind().equals(first.kind())) {
             throw new AdapterFault("adapters of kinds " + first.kind() + " and " + second.kind() + " cannot be aligned; two of LORA or two of BOTTLENECK can");

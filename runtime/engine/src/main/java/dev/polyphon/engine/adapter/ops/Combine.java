@@ -4,6 +4,7 @@ import dev.polyphon.engine.adapter.AdapterFault;
 import dev.polyphon.engine.adapter.Delta;
 import dev.polyphon.engine.adapter.Matrix;
 import dev.polyphon.engine.adapter.ops.LoraAdapter.Factors;
+import dev.polyphon.runtime.OperationProgress;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -77,11 +78,11 @@ public final class Combine {
     }
 
     /** @throws AdapterFault when an adapter is not of low rank, or the ranks do not allow the method */
-    public static LoraAdapter of(List<Part> parts, Options options, Progress progress) throws AdapterFault {
+    public static LoraAdapter of(List<Part> parts, Options options, OperationProgress progress) throws AdapterFault {
         return new Combine(options).combine(parts, progress);
     }
 
-    private LoraAdapter combine(List<Part> parts, Progress progress) throws AdapterFault {
+    private LoraAdapter combine(List<Part> parts, OperationProgress progress) throws AdapterFault {
         if (parts.isEmpty()) {
             throw new AdapterFault("there is nothing to combine");
         }

@@ -3,6 +3,7 @@ package dev.polyphon.engine.adapter.ops;
 import dev.polyphon.engine.adapter.Delta;
 import dev.polyphon.engine.adapter.Matrix;
 import dev.polyphon.engine.adapter.ops.LoraAdapter.Factors;
+import dev.polyphon.runtime.OperationProgress;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -20,7 +21,7 @@ public final class Decompose {
      * @param rank most rank of a module; 0 for any
      * @param energy share of the squared norm that is enough; 1 for as much as the rank allows
      */
-    public static Result of(Map<String, Delta> deltas, int rank, double energy, Progress progress) {
+    public static Result of(Map<String, Delta> deltas, int rank, double energy, OperationProgress progress) {
         if (!(energy > 0 && energy <= 1) || rank < 0) {
             throw new IllegalArgumentException("energy must be more than 0 and at most 1, and rank 0 or more; found " + energy + " and " + rank);
         }

@@ -5,6 +5,7 @@ import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorFile;
 import dev.polyphon.engine.weights.TensorView;
+import dev.polyphon.runtime.OperationProgress;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -27,7 +28,7 @@ public final class Inspect {
     public record Report(String kind, List<String> tasks, Map<Integer, Integer> ranks, Map<String, Integer> modules, long parameters, long bytes, double norm) {}
 
     /** Reads every tensor once. */
-    public static Report of(AdapterFolder folder, Progress progress) throws IOException {
+    public static Report of(AdapterFolder folder, OperationProgress progress) throws IOException {
         Map<Integer, Integer> ranks = new TreeMap<>();
         Map<String, Integer> modules = new TreeMap<>();
         long parameters = 0;

@@ -19,7 +19,9 @@ import dev.polyphon.engine.weights.GgufWriter;
 import dev.polyphon.engine.weights.OutgoingTensor;
 import dev.polyphon.engine.weights.SafeTensorsWriter;
 import dev.polyphon.engine.weights.TensorView;
+import dev.polyphon.runtime.OperationProgress;
 import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -82,7 +84,7 @@ public final class Merge {
      * @param to a folder for a base in a folder, a file for a GGUF file; must not exist
      * @throws IllegalArgumentException when the adapter is more than other weights, or the base's format has no place for what it adds, with the reason
      */
-    public static Result write(AdapterWeights adapter, Checkpoint base, Kernels kernels, DType type, Path to, Progress progress) throws IOException {
+    public static Result write(AdapterWeights adapter, Checkpoint base, Kernels kernels, DType type, Path to, OperationProgress progress) throws IOException {
         List<String> obstacles = Fold.obstacles(adapter);
         if (!obstacles.isEmpty()) {
             throw new IllegalArgumentException("adapter " + adapter.name() + " cannot be merged: "
@@ -90,7 +92,7 @@ public final class Merge {
                     + (obstacles.size() > MOST_REASONS ? "; and so at " + (obstacles.size() - MOST_REASONS) + " other sites" : ""));
         }
         if (Files.exists(to)) {
-            throw new IOException(to + " exists already");
+            throw new FileAlreadyExistsException(to.toString(), null, "exists already");
         }
         Merge merge = new Merge(base, kernels, type);
         for (Site site : adapter.sites()) {
@@ -230,7 +232,7 @@ public final class Merge {
         return !edited || writable ? own : own == DType.F64 ? DType.F32 : DType.F16;
     }
 
-    private Result write(Path to, Progress progress) throws IOException {
+    private Result write(Path to, OperationProgress progress) throws IOException {
         List<OutgoingTensor> tensors = new ArrayList<>();
         int[] done = {0};
         int total = base.file().tensors().size() + added.size();

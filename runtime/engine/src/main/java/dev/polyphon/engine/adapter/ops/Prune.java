@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.engine.adapter.Matrix;
 import dev.polyphon.engine.adapter.ops.LoraAdapter.Factors;
 import dev.polyphon.engine.weights.DType;
+import dev.polyphon.runtime.OperationProgress;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
@@ -41,7 +42,7 @@ public final class Prune {
     }
 
     /** @param ratio share of the entries to drop, 0 to less than 1 */
-    public static Result of(LoraAdapter adapter, double ratio, Progress progress) {
+    public static Result of(LoraAdapter adapter, double ratio, OperationProgress progress) {
         if (!(ratio >= 0 && ratio < 1)) {
             throw new IllegalArgumentException("ratio must be 0 or more and less than 1, found " + ratio);
         }

@@ -7,6 +7,7 @@ import dev.polyphon.engine.adapter.Matrix;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorView;
+import dev.polyphon.runtime.OperationProgress;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -36,7 +37,7 @@ public final class Quantize {
      * @param bits 8 or 1
      * @throws AdapterFault when the adapter is of a family that is not stored so
      */
-    public static Result of(AdapterFolder folder, int bits, Progress progress) throws IOException {
+    public static Result of(AdapterFolder folder, int bits, OperationProgress progress) throws IOException {
         if (bits != 8 && bits != 1) {
             throw new IllegalArgumentException("bits must be 8 or 1, found " + bits);
         }

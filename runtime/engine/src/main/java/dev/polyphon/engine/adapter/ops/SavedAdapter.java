@@ -10,6 +10,7 @@ import dev.polyphon.engine.weights.TensorFile;
 import dev.polyphon.engine.weights.TensorView;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -90,7 +91,7 @@ public final class SavedAdapter {
     /** Makes a folder whole or not at all. @throws IOException also when it exists */
     static void whole(Path folder, Filling filling) throws IOException {
         if (Files.exists(folder)) {
-            throw new IOException(folder + " exists already");
+            throw new FileAlreadyExistsException(folder.toString(), null, "exists already");
         }
         Path target = folder.toAbsolutePath();
         Files.createDirectories(target.getParent());

@@ -1,0 +1,211 @@
+package dev.polyphon.engine;
+
+import dev.polyphon.engine.adapter.AdapterFault;
+import dev.polyphon.engine.adapter.AdapterFolder;
+import dev.polyphon.engine.adapter.AdapterPart;
+import dev.polyphon.engine.adapter.Delta;
+import dev.polyphon.engine.adapter.LoadedAdapter;
+import dev.polyphon.engine.adapter.ops.AlignMerge;
+import dev.polyphon.engine.adapter.ops.Combine;
+import dev.polyphon.engine.adapter.ops.Decompose;
+import dev.polyphon.engine.adapter.ops.Generate;
+import dev.polyphon.engine.adapter.ops.Inspect;
+import dev.polyphon.engine.adapter.ops.LoraAdapter;
+import dev.polyphon.engine.adapter.ops.Merge;
+import dev.polyphon.engine.adapter.ops.Prune;
+import dev.polyphon.engine.adapter.ops.Quantize;
+import dev.polyphon.engine.adapter.ops.SavedAdapter;
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.model.Site;
+import dev.polyphon.engine.weights.DType;
+import dev.polyphon.runtime.AdapterOperation;
+import dev.polyphon.runtime.AdapterOperations;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.OperationProgress;
+import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.RuntimeFault.Kind;
+import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.IntSummaryStatistics;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+
+/** Operations on the adapters of one base. They compute on one thread of the CPU, whatever the engine computes on, and read the base's own file. */
+public final class Operations implements AdapterOperations {
+
+    /** Finds adapters by name. */
+    @FunctionalInterface
+    public interface Adapters {
+        AdapterFolder open(String tenant, String name) throws IOException;
+    }
+
+    private final Adapters adapters;
+    private final Checkpoint base;
+
+    /** @param base null where there is none: then only what needs none can be done */
+    public Operations(Adapters adapters, Checkpoint base) {
+        this.adapters = adapters;
+        this.base = base;
+    }
+
+    @Override
+    public Map<String, Object> perform(String tenant, AdapterOperation operation, Path to, OperationProgress progress) {
+        try {
+            return new Performance(tenant, to, progress).of(operation);
+        } catch (AdapterFault e) {
+            throw RuntimeFault.of(Kind.ADAPTER_UNUSABLE, e.getMessage(), e);
+        } catch (FileAlreadyExistsException e) {
+            throw RuntimeFault.of(Kind.CONFLICT, e.getMessage(), e);
+        } catch (IOException e) {
+            throw RuntimeFault.of(Kind.INTERNAL, e.getMessage() == null ? e.toString() : e.getMessage(), e);
+        } catch (IllegalArgumentException e) {
+            throw RuntimeFault.of(Kind.INVALID, e.getMessage(), e);
+        }
+    }
+
+    /** One operation. */
+    private final class Performance {
+        private final String tenant;
+        private final Path to;
+        private final OperationProgress progress;
+
+        Performance(String tenant, Path to, OperationProgress progress) {
+            this.tenant = tenant;
+            this.to = to;
+            this.progress = progress;
+        }
+
+        Map<String, Object> of(AdapterOperation operation) throws IOException {
+            progress.at(0, 1);
+            return switch (operation) {
+                case AdapterOperation.Inspect(AdapterWeight adapter) -> inspect(adapter);
+                case AdapterOperation.Convert(AdapterWeight adapter) -> write(Decompose.of(deltas(adapter), 0, 1, progress));
+                case AdapterOperation.Combine combine -> combine(combine);
+                case AdapterOperation.Svd(AdapterWeight adapter, int rank, double energy) -> write(Decompose.of(deltas(adapter), rank, energy, progress));
+                case AdapterOperation.Prune prune -> prune(prune);
+                case AdapterOperation.Quantize(AdapterWeight adapter, int bits) -> quantize(adapter, bits);
+                case AdapterOperation.AlignMerge align -> align(align);
+                case AdapterOperation.Merge(List<AdapterWeight> merged, String type) -> merge(merged, type);
+                case AdapterOperation.Generate(AdapterWeight adapter) -> {
+                    Generate.save(folder(adapter), adapter.task(), base, to);
+                    yield facts("task", adapter.task());
+                }
+            };
+        }
+
+        private AdapterFolder folder(AdapterWeight adapter) throws IOException {
+            return adapters.open(tenant, adapter.name());
+        }
+
+        private Map<String, Delta> deltas(AdapterWeight adapter) throws IOException {
+            try (Kernels kernels = CpuKernels.open(1)) {
+                return folder(adapter).deltas(adapter.task(), base, kernels);
+            }
+        }
+
+        private Map<String, Object> inspect(AdapterWeight adapter) throws IOException {
+            AdapterFolder folder = folder(adapter);
+            Inspect.Report report = Inspect.of(folder, progress);
+            Map<String, Object> facts = facts("kind", report.kind(), "parameters", report.parameters(), "bytes", report.bytes(), "norm", report.norm());
+            if (!report.tasks().isEmpty()) {
+                facts.put("tasks", report.tasks());
+            }
+            facts.put("ranks", report.ranks());
+            facts.put("tensors", report.modules());
+            if (base != null) {
+                String task = adapter.task() != null || report.tasks().isEmpty() ? adapter.task() : report.tasks().getFirst();
+                try (Kernels kernels = CpuKernels.open(1); LoadedAdapter loaded = folder.load(adapter.name(), task, base, kernels)) {
+                    facts.put("fits", base.spec().family());
+                    facts.put("bytesInMemory", loaded.bytes());
+                    facts.put("sites", sites(loaded));
+                }
+            }
+            return facts;
+        }
+
+        private Map<String, Object> combine(AdapterOperation.Combine asked) throws IOException {
+            Combine.Options options = new Combine.Options(Combine.Method.of(asked.method()), asked.density(), asked.majority().equals("frequency"),
+                    asked.rank(), asked.seed());
+            List<Combine.Part> parts = new ArrayList<>();
+            for (AdapterWeight adapter : asked.adapters()) {
+                parts.add(new Combine.Part(adapter.name(), deltas(adapter), adapter.weight()));
+            }
+            return write(Combine.of(parts, options, progress));
+        }
+
+        private Map<String, Object> prune(AdapterOperation.Prune asked) throws IOException {
+            LoraAdapter adapter = Decompose.of(deltas(asked.adapter()), 0, 1, progress).adapter();
+            double ratio = asked.ratio() != null ? asked.ratio() : Prune.largeSparse(adapter, asked.asRank());
+            Prune.Result pruned = Prune.of(adapter, ratio, progress);
+            pruned.saved().save(to);
+            return facts("kept", pruned.kept(), "of", pruned.total());
+        }
+
+        private Map<String, Object> quantize(AdapterWeight adapter, int bits) throws IOException {
+            Quantize.Result found = Quantize.of(folder(adapter), bits, progress);
+            found.saved().save(to);
+            Map<String, Object> facts = facts("relativeError", found.error());
+            found.errors().entrySet().stream().max(Map.Entry.comparingByValue()).ifPresent(worst -> {
+                facts.put("worst", worst.getKey());
+                facts.put("worstError", worst.getValue());
+            });
+            return facts;
+        }
+
+        private Map<String, Object> align(AdapterOperation.AlignMerge asked) throws IOException {
+            SavedAdapter merged = AlignMerge.of(folder(asked.first()), folder(asked.second()),
+                    new AlignMerge.Options(asked.sinkhorn(), asked.weight(), Map.of()), progress);
+            merged.save(to);
+            return facts("tensors", merged.tensors().size());
+        }
+
+        private Map<String, Object> merge(List<AdapterWeight> merged, String type) throws IOException {
+            List<AdapterPart> parts = new ArrayList<>();
+            for (AdapterWeight adapter : merged) {
+                parts.add(new AdapterPart(adapter.name(), folder(adapter), adapter.task(), adapter.weight()));
+            }
+            try (Kernels kernels = CpuKernels.open(1); LoadedAdapter adapter = AdapterFolder.load(parts, base, kernels)) {
+                Merge.Result result = Merge.write(adapter.weights(), base, kernels, type == null ? null : DType.valueOf(type), to, progress);
+                return facts("changed", result.changed(), "tensors", result.tensors(), "bytes", result.bytes());
+            }
+        }
+
+        private Map<String, Object> write(Decompose.Result found) throws IOException {
+            Map<String, Object> facts = write(found.adapter());
+            facts.put("largestError", found.errors().values().stream().mapToDouble(Double::doubleValue).max().orElse(0));
+            return facts;
+        }
+
+        private Map<String, Object> write(LoraAdapter adapter) throws IOException {
+            adapter.save(to, base);
+            IntSummaryStatistics ranks = adapter.modules().values().stream().mapToInt(LoraAdapter.Factors::rank).summaryStatistics();
+            return facts("modules", adapter.modules().size(), "leastRank", ranks.getMin(), "mostRank", ranks.getMax());
+        }
+    }
+
+    /** What an adapter does where: its forms by module, with the number of sites that have them. */
+    private static Map<String, Object> sites(LoadedAdapter adapter) {
+        Map<String, Map<String, Integer>> forms = new TreeMap<>();
+        for (Site site : adapter.weights().sites()) {
+            String name = site.toString().replaceAll("\\d+", "*");
+            String does = adapter.weights().at(site).stream().map(form -> form.getClass().getSimpleName()).distinct().collect(Collectors.joining(", "));
+            forms.computeIfAbsent(name, n -> new TreeMap<>()).merge(does, 1, Integer::sum);
+        }
+        return new TreeMap<>(forms);
+    }
+
+    private static Map<String, Object> facts(Object... namesAndValues) {
+        Map<String, Object> facts = new LinkedHashMap<>();
+        for (int i = 0; i < namesAndValues.length; i += 2) {
+            facts.put((String) namesAndValues[i], namesAndValues[i + 1]);
+        }
+        return facts;
+    }
+}

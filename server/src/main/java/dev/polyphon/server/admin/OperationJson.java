@@ -1,0 +1,154 @@
+package dev.polyphon.server.admin;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.polyphon.runtime.AdapterOperation;
+import dev.polyphon.runtime.AdapterOperation.AlignMerge;
+import dev.polyphon.runtime.AdapterOperation.Combine;
+import dev.polyphon.runtime.AdapterOperation.Convert;
+import dev.polyphon.runtime.AdapterOperation.Generate;
+import dev.polyphon.runtime.AdapterOperation.Inspect;
+import dev.polyphon.runtime.AdapterOperation.Merge;
+import dev.polyphon.runtime.AdapterOperation.Prune;
+import dev.polyphon.runtime.AdapterOperation.Quantize;
+import dev.polyphon.runtime.AdapterOperation.Svd;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.server.openai.ApiException;
+import dev.polyphon.server.openai.Fields;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
+/** How operations on adapters are written: as the admin API takes them. */
+public final class OperationJson {
+    private static final int MOST_ADAPTERS = 64;
+    private static final int MOST_RANK = 1 << 16;
+    private static final Set<String> COMMON = Set.of("operation", "owner", "to", "replace", "labels");
+
+    /** The fields of each operation besides those of all. */
+    private static final Map<String, Set<String>> FIELDS = Map.of(
+            "inspect", Set.of("adapter", "task"),
+            "convert", Set.of("adapter", "task"),
+            "combine", Set.of("adapters", "method", "density", "majority_sign", "rank", "seed"),
+            "svd", Set.of("adapter", "task", "rank", "energy"),
+            "prune", Set.of("adapter", "task", "ratio", "as_rank"),
+            "quantize", Set.of("adapter", "bits"),
+            "align_merge", Set.of("first", "second", "sinkhorn", "weight"),
+            "merge", Set.of("adapters", "type"),
+            "generate", Set.of("adapter", "task"));
+
+    private OperationJson() {}
+
+    /** The name of an operation's kind. */
+    public static String kind(AdapterOperation operation) {
+        return switch (operation) {
+            case Inspect _ -> "inspect";
+            case Convert _ -> "convert";
+            case Combine _ -> "combine";
+            case Svd _ -> "svd";
+            case Prune _ -> "prune";
+            case Quantize _ -> "quantize";
+            case AlignMerge _ -> "align_merge";
+            case Merge _ -> "merge";
+            case Generate _ -> "generate";
+        };
+    }
+
+    /** Reads one, or throws an {@link ApiException} that names the field. */
+    static AdapterOperation read(Fields fields) {
+        String kind = fields.requiredText("operation");
+        Set<String> known = FIELDS.get(kind);
+        if (known == null) {
+            throw ApiException.invalid("operation", "invalid_value", "There is no operation '" + kind + "'. There are: "
+                    + String.join(", ", new TreeSet<>(FIELDS.keySet())) + ".");
+        }
+        Set<String> all = new TreeSet<>(COMMON);
+        all.addAll(known);
+        fields.only(all);
+        return switch (kind) {
+            case "inspect" -> new Inspect(adapter(fields));
+            case "convert" -> new Convert(adapter(fields));
+            case "combine" -> new Combine(adapters(fields), text(fields, "method", "cat"), fields.decimal("density", 1, 0, 1),
+                    text(fields, "majority_sign", "total"), fields.integer("rank", 0, 0, MOST_RANK), fields.integer("seed", 0L, Long.MIN_VALUE, Long.MAX_VALUE));
+            case "svd" -> new Svd(adapter(fields), fields.integer("rank", 0, 0, MOST_RANK), fields.decimal("energy", 1, 0, 1));
+            case "prune" -> new Prune(adapter(fields), fields.get("ratio").isEmpty() ? null : fields.decimal("ratio", 0, 0, 1),
+                    fields.get("as_rank").isEmpty() ? null : fields.integer("as_rank", 1, 1, MOST_RANK));
+            case "quantize" -> new Quantize(adapter(fields), fields.integer("bits", 8, 1, 8));
+            case "align_merge" -> new AlignMerge(named(fields, "first"), named(fields, "second"), fields.flag("sinkhorn", false),
+                    fields.decimal("weight", 0.5, 0, 1));
+            case "merge" -> new Merge(adapters(fields), fields.text("type"));
+            case "generate" -> new Generate(adapter(fields));
+            default -> throw new IllegalStateException(kind);
+        };
+    }
+
+    private static String text(Fields fields, String name, String absent) {
+        String text = fields.text(name);
+        return text == null ? absent : text;
+    }
+
+    private static AdapterWeight named(Fields fields, String name) {
+        return new AdapterWeight(fields.requiredText(name));
+    }
+
+    private static AdapterWeight adapter(Fields fields) {
+        return new AdapterWeight(fields.requiredText("adapter"), 1, fields.text("task"));
+    }
+
+    private static List<AdapterWeight> adapters(Fields fields) {
+        if (fields.get("adapters").isEmpty()) {
+            throw Fields.missing("adapters");
+        }
+        return fields.list("adapters", MOST_ADAPTERS, OperationJson::weighted);
+    }
+
+    /** As a request for tokens names a mix: a name, or its name with its weight and task. */
+    private static AdapterWeight weighted(String path, JsonNode value) {
+        if (value.isTextual()) {
+            return new AdapterWeight(value.textValue());
+        }
+        Fields fields = Fields.object(path, value).only(Set.of("id", "weight", "task"));
+        return new AdapterWeight(fields.requiredText("id"), (float) fields.decimal("weight", 1, -Float.MAX_VALUE, Float.MAX_VALUE), fields.text("task"));
+    }
+
+    /** Writes one as {@link #read} takes it. */
+    public static ObjectNode write(AdapterOperation operation) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode().put("operation", kind(operation));
+        switch (operation) {
+            case Inspect(AdapterWeight adapter) -> put(json, adapter);
+            case Convert(AdapterWeight adapter) -> put(json, adapter);
+            case Combine combine -> {
+                put(json, combine.adapters());
+                json.put("method", combine.method()).put("density", combine.density()).put("majority_sign", combine.majority())
+                        .put("rank", combine.rank()).put("seed", combine.seed());
+            }
+            case Svd(AdapterWeight adapter, int rank, double energy) -> put(json, adapter).put("rank", rank).put("energy", energy);
+            case Prune(AdapterWeight adapter, Double ratio, Integer asRank) -> put(json, adapter).put("ratio", ratio).put("as_rank", asRank);
+            case Quantize(AdapterWeight adapter, int bits) -> json.put("adapter", adapter.name()).put("bits", bits);
+            case AlignMerge align -> json.put("first", align.first().name()).put("second", align.second().name()).put("sinkhorn", align.sinkhorn())
+                    .put("weight", align.weight());
+            case Merge(List<AdapterWeight> adapters, String type) -> put(json, adapters).put("type", type);
+            case Generate(AdapterWeight adapter) -> put(json, adapter);
+        }
+        return json;
+    }
+
+    private static ObjectNode put(ObjectNode json, AdapterWeight adapter) {
+        json.put("adapter", adapter.name());
+        return adapter.task() == null ? json : json.put("task", adapter.task());
+    }
+
+    private static ObjectNode put(ObjectNode json, List<AdapterWeight> adapters) {
+        ArrayNode array = json.putArray("adapters");
+        for (AdapterWeight adapter : adapters) {
+            ObjectNode one = array.addObject().put("id", adapter.name()).put("weight", adapter.weight());
+            if (adapter.task() != null) {
+                one.put("task", adapter.task());
+            }
+        }
+        return json;
+    }
+}
