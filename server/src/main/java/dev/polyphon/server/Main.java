@@ -3,6 +3,8 @@ package dev.polyphon.server;
 import dev.polyphon.engine.Devices;
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
+import dev.polyphon.engine.schedule.Fairness;
+import dev.polyphon.engine.schedule.SchedulePolicy;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.cli.adapter.AdapterCommand;
 import dev.polyphon.server.cli.PullCommand;
@@ -18,10 +20,12 @@ import dev.polyphon.server.cli.remote.TopCommand;
 import dev.polyphon.server.cli.remote.UnloadCommand;
 import dev.polyphon.server.config.ConfigException;
 import dev.polyphon.server.config.EngineConfig;
+import dev.polyphon.server.config.SchedulingConfig;
 import dev.polyphon.server.observe.Version;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.util.Locale;
 import picocli.AutoComplete;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -62,7 +66,13 @@ public final class Main {
 
     private static Runtime open(String name, Path model, EngineConfig config) throws IOException {
         return Engine.open(new EngineOptions(name, model, config.contextLength(), config.maxSequences(), config.stepTokens(),
-                config.kvBytes(), config.blockSize(), config.queueLimit(), config.adapterBytes(), config.adapterStore()), Devices.open(config.device(), config.threads()));
+                config.kvBytes(), config.blockSize(), config.queueLimit(), config.adapterBytes(), config.adapterStore(), policy(config.scheduling())),
+                Devices.open(config.device(), config.threads()));
+    }
+
+    private static SchedulePolicy policy(SchedulingConfig config) {
+        return new SchedulePolicy(Fairness.valueOf(config.fairness().toUpperCase(Locale.ROOT)), config.outputPrice(),
+                config.maxWait().isZero() ? null : config.maxWait(), config.tenantQueueLimit());
     }
 
     /** What a user can put right is told in one line; only a fault of the program comes with its stack. */

@@ -15,11 +15,11 @@ import dev.polyphon.engine.sample.Vocabulary;
 import dev.polyphon.engine.sample.grammar.Constraint;
 import dev.polyphon.engine.sample.grammar.Grammars;
 import dev.polyphon.engine.schedule.ActiveGeneration;
+import dev.polyphon.engine.schedule.Intake;
 import dev.polyphon.engine.schedule.StepLoop;
 import dev.polyphon.engine.text.TextStream;
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterOperations;
-import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.Grammar;
@@ -30,17 +30,20 @@ import dev.polyphon.runtime.RuntimeFault.Kind;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
 import dev.polyphon.runtime.Sampling;
+import dev.polyphon.runtime.Scheduling;
 import dev.polyphon.runtime.TokenSink;
 import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadLocalRandom;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -51,7 +54,6 @@ import org.slf4j.LoggerFactory;
  */
 public final class Engine implements Runtime {
     private static final Logger LOG = LoggerFactory.getLogger(Engine.class);
-    private static final Duration RETRY_AFTER = Duration.ofSeconds(1);
 
     private final EngineOptions options;
     private final Owned owned;
@@ -62,14 +64,14 @@ public final class Engine implements Runtime {
     private final int kvBlocks;
     private final AdapterPool adapters;
     private final Operations operations;
+    private final Intake intake;
     private final StepLoop loop;
     private final Observers observers;
     private final ExecutorService executor;
-    private final AtomicInteger accepted = new AtomicInteger();
     private volatile boolean draining;
 
     private Engine(EngineOptions options, Owned owned, ModelText text, Vocabulary vocabulary, ModelInfo info, int kvBlocks,
-            AdapterPool adapters, Operations operations, StepLoop loop, Observers observers, ExecutorService executor) {
+            AdapterPool adapters, Operations operations, Intake intake, StepLoop loop, Observers observers, ExecutorService executor) {
         this.options = options;
         this.owned = owned;
         this.text = text;
@@ -79,6 +81,7 @@ public final class Engine implements Runtime {
         this.kvBlocks = kvBlocks;
         this.adapters = adapters;
         this.operations = operations;
+        this.intake = intake;
         this.loop = loop;
         this.observers = observers;
         this.executor = executor;
@@ -102,12 +105,14 @@ public final class Engine implements Runtime {
             ExecutorService executor = owned.own(Executors.newVirtualThreadPerTaskExecutor());
             AdapterPool adapters = owned.own(new AdapterPool(options.name(), options.adapterStore(),
                     parts -> AdapterFolder.load(parts, checkpoint, kernels), options.adapterBytes(), executor, observers));
-            StepLoop loop = owned.own(new StepLoop(decoder, cache, spec.vocabulary(), observers));
+            Intake intake = new Intake(options.queueLimit(), options.policy().tenantQueueLimit(), System::nanoTime);
+            StepLoop loop = owned.own(new StepLoop(decoder, cache, spec.vocabulary(), options.policy(), () -> intake.retryAfter(1), observers));
             Vocabulary vocabulary = new Vocabulary(spec.vocabulary(), text.endTokens(), text::bytes);
             ModelInfo info = new ModelInfo(options.name(), spec.family(), context, spec.vocabulary(), Instant.now());
             LOG.info("{}: {} layers, {} wide, context {}, {} KV blocks of {} on {}", options.name(), spec.layers().size(), spec.hidden(), context,
                     blocks, options.blockSize(), kernels.describe());
-            return new Engine(options, owned, text, vocabulary, info, blocks, adapters, new Operations(adapters::folder, checkpoint), loop, observers, executor);
+            return new Engine(options, owned, text, vocabulary, info, blocks, adapters, new Operations(adapters::folder, checkpoint), intake, loop, observers,
+                    executor);
         } catch (IOException | RuntimeException e) {
             owned.close();
             throw e;
@@ -153,20 +158,19 @@ public final class Engine implements Runtime {
             sink.failed(RuntimeFault.of(Kind.SHUTTING_DOWN, "the server is shutting down"));
             return pending;
         }
-        int choices = request.choices();
-        int before = accepted.getAndAdd(choices);
-        if (before + choices > options.queueLimit()) {
-            accepted.addAndGet(-choices);
-            sink.failed(RuntimeFault.overloaded("the queue is full: " + before + " sequences wait or run, at most " + options.queueLimit(),
-                    RETRY_AFTER));
+        try {
+            intake.accept(request.tenant(), request.choices());
+        } catch (RuntimeFault full) {
+            sink.failed(full);
             return pending;
         }
-        executor.execute(() -> prepare(request, sink, pending));
+        long arrived = loop.now();
+        executor.execute(() -> prepare(limited(request), arrived, sink, pending));
         return pending;
     }
 
     /** Everything between a request and the step loop's inbox. */
-    private void prepare(GenerationRequest request, TokenSink sink, PendingGeneration pending) {
+    private void prepare(GenerationRequest request, long arrived, TokenSink sink, PendingGeneration pending) {
         AdapterPool.Lease lease = null;
         try {
             if (!request.model().equals(info.name())) {
@@ -174,12 +178,13 @@ public final class Engine implements Runtime {
             }
             int[] prompt = text.encode(request.prompt());
             check(prompt, request.sampling(), 0);
-            lease = acquire(request.tenant(), request.adapters());
+            lease = acquire(request, arrived);
             int prefix = lease == null ? 0 : lease.weights().prefixLength();
             check(prompt, request.sampling(), prefix);
             AdapterPool.Lease held = lease;
-            ActiveGeneration generation = new ActiveGeneration(request.scheduling(), sink, () -> {
-                accepted.addAndGet(-request.choices());
+            String client = options.policy().fairness().client(request.tenant(), request.adapters());
+            ActiveGeneration generation = new ActiveGeneration(request.scheduling(), client, arrived, sink, () -> {
+                intake.end(request.tenant(), request.choices());
                 if (held != null) {
                     held.close();
                 }
@@ -194,7 +199,7 @@ public final class Engine implements Runtime {
             }
             pending.submit(generation);
         } catch (RuntimeException e) {
-            accepted.addAndGet(-request.choices());
+            intake.end(request.tenant(), request.choices());
             if (lease != null) {
                 lease.close();
             }
@@ -223,22 +228,39 @@ public final class Engine implements Runtime {
         }
     }
 
-    private AdapterPool.Lease acquire(String tenant, List<AdapterWeight> wanted) {
-        if (wanted.isEmpty()) {
+    /** A hold on what the request names; waiting for it is waiting in the queue. */
+    private AdapterPool.Lease acquire(GenerationRequest request, long arrived) {
+        if (request.adapters().isEmpty()) {
             return null;
         }
+        CompletableFuture<AdapterPool.Lease> lease = adapters.acquire(request.tenant(), request.adapters());
+        Duration maxWait = request.scheduling().maxWait();
         try {
-            return adapters.acquire(tenant, wanted).join();
-        } catch (CompletionException e) {
-            throw AdapterPool.fault(e);
+            return lease.get(TimeUnit.NANOSECONDS.convert(maxWait) - (loop.now() - arrived), TimeUnit.NANOSECONDS);
+        } catch (ExecutionException e) {
+            throw AdapterPool.fault(e.getCause());
+        } catch (TimeoutException e) {
+            lease.thenAccept(AdapterPool.Lease::close);
+            observers.expired(request.tenant());
+            throw RuntimeFault.queueTimeout("the request waited " + maxWait.toMillis() / 1000.0 + " s for its adapter, as long as it may", intake.retryAfter(1));
+        } catch (InterruptedException e) {
+            lease.thenAccept(AdapterPool.Lease::close);
+            throw RuntimeFault.of(Kind.SHUTTING_DOWN, "the engine was shut down");
         }
+    }
+
+    private GenerationRequest limited(GenerationRequest request) {
+        Scheduling scheduling = request.scheduling();
+        return options.policy().maxWait() == null || !scheduling.maxWait().equals(Scheduling.NO_LIMIT)
+                ? request
+                : request.withScheduling(scheduling.withMaxWait(options.policy().maxWait()));
     }
 
     @Override
     public void drain(Duration limit) throws InterruptedException {
         draining = true;
         long end = System.nanoTime() + limit.toNanos();
-        while (accepted.get() > 0 && System.nanoTime() < end) {
+        while (intake.accepted() > 0 && System.nanoTime() < end) {
             Thread.sleep(10);
         }
     }

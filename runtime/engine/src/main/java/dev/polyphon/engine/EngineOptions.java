@@ -1,6 +1,8 @@
 package dev.polyphon.engine;
 
+import dev.polyphon.engine.schedule.SchedulePolicy;
 import java.nio.file.Path;
+import java.util.Objects;
 
 /**
  * How an engine is set up.
@@ -15,6 +17,7 @@ import java.nio.file.Path;
  * @param queueLimit most sequences accepted and not yet finished, beyond which requests are refused
  * @param adapterBytes bytes up to which unused adapters stay in memory
  * @param adapterStore folder that keeps what is registered; null to forget it at the end
+ * @param policy who is served when
  */
 public record EngineOptions(
         String name,
@@ -26,10 +29,11 @@ public record EngineOptions(
         int blockSize,
         int queueLimit,
         long adapterBytes,
-        Path adapterStore) {
+        Path adapterStore,
+        SchedulePolicy policy) {
 
     public static EngineOptions of(String name, Path model) {
-        return new EngineOptions(name, model, 0, 64, 128, 1L << 30, 32, 512, 1L << 30, null);
+        return new EngineOptions(name, model, 0, 64, 128, 1L << 30, 32, 512, 1L << 30, null, SchedulePolicy.DEFAULT);
     }
 
     public EngineOptions {
@@ -39,6 +43,7 @@ public record EngineOptions(
         require(kvBytes > 0, "kvBytes", kvBytes, "1 or more");
         require(blockSize > 0, "blockSize", blockSize, "1 or more");
         require(queueLimit > 0, "queueLimit", queueLimit, "1 or more");
+        Objects.requireNonNull(policy);
         require(adapterBytes >= 0, "adapterBytes", adapterBytes, "0 or more");
     }
 
@@ -49,22 +54,26 @@ public record EngineOptions(
     }
 
     public EngineOptions withSteps(int maxSequences, int stepTokens) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, adapterStore);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, adapterStore, policy);
     }
 
     public EngineOptions withQueueLimit(int value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, value, adapterBytes, adapterStore);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, value, adapterBytes, adapterStore, policy);
     }
 
     public EngineOptions withAdapterBytes(long value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, value, adapterStore);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, value, adapterStore, policy);
     }
 
     public EngineOptions withKv(long kvBytes, int blockSize) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, adapterStore);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, adapterStore, policy);
     }
 
     public EngineOptions withAdapterStore(Path value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, value);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, value, policy);
+    }
+
+    public EngineOptions withPolicy(SchedulePolicy value) {
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, adapterStore, value);
     }
 }

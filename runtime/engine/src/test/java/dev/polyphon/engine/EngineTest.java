@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.schedule.SchedulePolicy;
 import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterInfo;
 import dev.polyphon.runtime.AdapterQuery;
@@ -15,6 +16,7 @@ import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.Prompt;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
+import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.Sampling;
 import dev.polyphon.runtime.TokenEvent;
 import dev.polyphon.runtime.TokenSink;
@@ -27,6 +29,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -124,6 +127,48 @@ class EngineTest {
     }
 
     @Test
+    void aTenantLeavesRoomInTheQueueForOthers() throws IOException {
+        EngineOptions options = EngineOptions.of("tiny", BASE).withSteps(2, 32).withPolicy(SchedulePolicy.DEFAULT.withTenantQueueLimit(3));
+        try (Engine shared = Engine.open(options, CpuKernels.open(1))) {
+            Sampling endless = Sampling.builder().ignoreEos(true).build();
+            for (int i = 0; i < 3; i++) {
+                shared.generate(new GenerationRequest("r", "flood", "tiny", List.of(), new Prompt.Tokens(new int[] {3}), endless, 1), new Collected());
+            }
+            Collected refused = new Collected();
+            shared.generate(new GenerationRequest("r", "flood", "tiny", List.of(), new Prompt.Tokens(new int[] {3}), endless, 1), refused);
+            assertThat(fault(refused)).hasMessageContaining("tenant flood").extracting(RuntimeFault::kind).isEqualTo(Kind.OVERLOADED);
+            Collected modest = new Collected();
+            shared.generate(new GenerationRequest("r", "modest", "tiny", List.of(), new Prompt.Tokens(new int[] {3}), Sampling.greedy(2), 1), modest);
+            assertThat(modest.join()).hasSize(2);
+        }
+    }
+
+    @Test
+    void waitsInTheQueueNoLongerThanItMay() throws Exception {
+        EngineOptions options = EngineOptions.of("tiny", BASE).withSteps(1, 32).withPolicy(SchedulePolicy.DEFAULT.withMaxWait(Duration.ofMillis(20)));
+        try (Engine narrow = Engine.open(options, CpuKernels.open(1))) {
+            List<String> expired = new CopyOnWriteArrayList<>();
+            narrow.observe(new RuntimeObserver() {
+                @Override
+                public void expired(String tenant) {
+                    expired.add(tenant);
+                }
+            });
+            Collected running = new Collected(1);
+            Sampling endless = Sampling.builder().temperature(0).ignoreEos(true).build();
+            Generation first = narrow.generate(new GenerationRequest("r", "t", "tiny", List.of(), new Prompt.Tokens(new int[] {3}), endless, 1), running);
+            running.awaitTokens();
+            Collected late = new Collected();
+            narrow.generate(new GenerationRequest("r", "t", "tiny", List.of(), new Prompt.Tokens(new int[] {3}), endless, 1), late);
+            assertThat(fault(late)).hasMessageContaining("0.02 s").extracting(RuntimeFault::kind).isEqualTo(Kind.QUEUE_TIMEOUT);
+            assertThat(fault(late).retryAfter()).isPresent();
+            assertThat(expired).containsExactly("t");
+            assertThat(running.end).as("what has begun goes on").isNotDone();
+            first.cancel();
+        }
+    }
+
+    @Test
     void cancelEndsTheOutputAndFreesTheBlocks() throws Exception {
         Collected sink = new Collected(5);
         Generation generation = generate(sink, null, 1, Sampling.builder().ignoreEos(true).build(), 3, 4, 5);
@@ -160,6 +205,34 @@ class EngineTest {
         }, null, 1, Sampling.greedy(5), 3);
         assertThat(failed.join().kind()).isEqualTo(Kind.INTERNAL);
         assertThat(neighbour.join()).hasSize(40);
+    }
+
+    @Test
+    void aSinkThatThrowsAtTheStartEndsItsOwnRequestAlone() throws Exception {
+        CompletableFuture<RuntimeFault> failed = new CompletableFuture<>();
+        generate(new TokenSink() {
+            @Override
+            public void started(int promptTokens, int cachedTokens) {
+                throw new IllegalStateException("broken sink");
+            }
+
+            @Override
+            public void token(TokenEvent event) {}
+
+            @Override
+            public void finished(int choice, String text, FinishReason reason, int generatedTokens) {}
+
+            @Override
+            public void failed(RuntimeFault fault) {
+                failed.complete(fault);
+            }
+        }, null, 2, Sampling.greedy(5), 3);
+        assertThat(failed.join().kind()).isEqualTo(Kind.INTERNAL);
+        assertThat(greedy(null, 3)).hasSize(8);
+        for (int i = 0; i < 1000 && engine.stats().kvBlocksUsed() > 0; i++) {
+            Thread.sleep(5);
+        }
+        assertThat(engine.stats().kvBlocksUsed()).isZero();
     }
 
     @Test

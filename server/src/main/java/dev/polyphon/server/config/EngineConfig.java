@@ -15,7 +15,8 @@ import java.nio.file.Path;
  * @param queueLimit most sequences waiting and running, beyond which requests are refused
  * @param adapterBytes bytes up to which unused adapters stay in memory
  * @param adapterStore folder that keeps what is registered; null to forget it at the end
+ * @param scheduling who is served when
  */
 public record EngineConfig(
         String device, int threads, int contextLength, int maxSequences, int stepTokens, long kvBytes, int blockSize, int queueLimit, long adapterBytes,
-        Path adapterStore) {}
+        Path adapterStore, SchedulingConfig scheduling) {}

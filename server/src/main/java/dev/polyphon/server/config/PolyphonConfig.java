@@ -69,7 +69,7 @@ public record PolyphonConfig(
         Section server = root.section("server");
         Section adapters = root.section("adapters");
         Section log = root.section("log");
-        EngineConfig engine = engine(root.section("engine"), adapters.text("store", ""));
+        EngineConfig engine = engine(root.section("engine"), root.section("scheduling"), adapters.text("store", ""));
         return new PolyphonConfig(
                 models.text("base", ""),
                 models.text("name", ""),
@@ -124,7 +124,7 @@ public record PolyphonConfig(
                 limits.integer("logitBias", 1024, 0, MANY));
     }
 
-    private static EngineConfig engine(Section engine, String adapterStore) {
+    private static EngineConfig engine(Section engine, Section scheduling, String adapterStore) {
         int maxSequences = engine.integer("maxSequences", 64, 1, 65_536);
         int stepTokens = engine.integer("stepTokens", 0, 0, 1 << 20);
         if (stepTokens == 0) {
@@ -136,6 +136,7 @@ public record PolyphonConfig(
         if (!device.matches("auto|cpu(:vector)?|cuda(:\\d{1,4})?")) {
             throw new ConfigException("engine.device must be auto, cpu, cpu:vector, cuda or cuda:N, found " + device);
         }
+        int queueLimit = engine.integer("queueLimit", 512, 1, MANY);
         return new EngineConfig(
                 device,
                 engine.integer("threads", 0, 0, 1024),
@@ -144,9 +145,19 @@ public record PolyphonConfig(
                 stepTokens,
                 engine.bytes("kvBytes", 1 << 30, 1 << 10, 1L << 50),
                 engine.integer("blockSize", 32, 1, 1024),
-                engine.integer("queueLimit", 512, 1, MANY),
+                queueLimit,
                 engine.bytes("adapterBytes", 1 << 30, 0, 1L << 50),
-                adapterStore.isEmpty() ? null : Path.of(adapterStore));
+                adapterStore.isEmpty() ? null : Path.of(adapterStore),
+                scheduling(scheduling, queueLimit));
+    }
+
+    private static SchedulingConfig scheduling(Section scheduling, int queueLimit) {
+        int tenantQueueLimit = scheduling.integer("tenantQueueLimit", 0, 0, MANY);
+        return new SchedulingConfig(
+                scheduling.oneOf("fairness", "tenant", List.of("tenant", "adapter", "none")),
+                scheduling.integer("outputPrice", 2, 0, 1000),
+                scheduling.duration("maxWait", Duration.ofMinutes(5), Duration.ZERO, HOUR),
+                tenantQueueLimit > 0 ? tenantQueueLimit : queueLimit - queueLimit / 8);
     }
 
     private static ObserveSettings observe(Section metrics, Section log, EngineConfig engine) {

@@ -8,6 +8,7 @@ import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.Scheduling;
 import dev.polyphon.runtime.TokenSink;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -17,7 +18,8 @@ public final class ActiveGeneration {
     private final TokenSink sink;
     private final Runnable onEnd;
     private final List<Continuation> continuations = new ArrayList<>();
-    private final long queuedAt = System.nanoTime();
+    private final Standing standing;
+    private final long arrived;
     private int open;
     private boolean started;
     private boolean ended;
@@ -33,7 +35,7 @@ public final class ActiveGeneration {
 
         private Continuation(ActiveGeneration generation, int choice, int[] prompt, AdapterWeights adapter, Sampler sampler,
                 Stopping stopping, TextStream text) {
-            super(prompt, adapter);
+            super(prompt, adapter, generation.standing);
             this.generation = generation;
             this.choice = choice;
             this.sampler = sampler;
@@ -42,9 +44,15 @@ public final class ActiveGeneration {
         }
     }
 
-    /** @param onEnd runs once, after the last call to the sink, on the step loop's thread */
-    public ActiveGeneration(Scheduling scheduling, TokenSink sink, Runnable onEnd) {
+    /**
+     * @param client whom its service is counted to
+     * @param arrived when the request arrived, by {@link StepLoop#now}
+     * @param onEnd runs once, after the last call to the sink, on the step loop's thread
+     */
+    public ActiveGeneration(Scheduling scheduling, String client, long arrived, TokenSink sink, Runnable onEnd) {
         this.scheduling = scheduling;
+        this.standing = Standing.of(scheduling, client, arrived);
+        this.arrived = arrived;
         this.sink = sink;
         this.onEnd = onEnd;
     }
@@ -63,8 +71,13 @@ public final class ActiveGeneration {
         return scheduling;
     }
 
-    long queuedAt() {
-        return queuedAt;
+    long arrived() {
+        return arrived;
+    }
+
+    /** Whether any of its tokens were computed. */
+    boolean started() {
+        return started;
     }
 
     TokenSink sink() {
@@ -99,6 +112,11 @@ public final class ActiveGeneration {
         } finally {
             end();
         }
+    }
+
+    /** Why it ends when it has not begun in its time. */
+    RuntimeFault overdue(Duration retryAfter) {
+        return RuntimeFault.queueTimeout("the request waited " + scheduling.maxWait().toMillis() / 1000.0 + " s in the queue, as long as it may", retryAfter);
     }
 
     boolean ended() {

@@ -1,21 +1,19 @@
 package dev.polyphon.engine.schedule;
 
-import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
-import java.util.Deque;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Consumer;
 
 /**
  * Decides what each step computes: continuous batching at the granularity of tokens with chunked prefill (Orca, Yu et al. 2022; Sarathi, Agrawal et
- * al. 2023) over paged KV blocks. Pure bookkeeping, used by the step loop's thread alone.
+ * al. 2023) over paged KV blocks, shared out fairly ({@link FairQueue}). Pure bookkeeping, used by the step loop's thread alone.
  *
- * <p>Every step takes one row of each sequence that decodes, then chunks of prompts, oldest first, until the token budget is spent. When blocks run
- * out the sequence admitted last gives its own back and is computed again later; the oldest always goes on, so every admitted sequence ends.
+ * <p>Every step takes one row of each sequence that decodes, then chunks of prompts until the token budget is spent, each of the client that has had the
+ * least. A sequence is admitted when its first chunk is taken. When blocks run out, the newest sequence of the client that has had the most gives its own
+ * back and is computed again later. While a client waits its counter stands still and the others' grow, so every sequence ends.
  */
 final class Scheduler {
 
@@ -32,23 +30,30 @@ final class Scheduler {
         }
     }
 
+    /** Hears what the scheduler decided, while it plans: it must not call the scheduler. */
+    interface Listener {
+        /** A sequence enters the batch, for the first time or again. */
+        void admitted(Sequence sequence);
+
+        /** A sequence was put back into the queue for want of blocks. */
+        void preempted(Sequence sequence);
+    }
+
     private final Limits limits;
     private final BlockPool blocks;
-    private final Consumer<Sequence> onAdmit;
-    private final Consumer<Sequence> onPreempt;
-    private final Deque<Sequence> waiting = new ArrayDeque<>();
+    private final FairQueue queue;
+    private final Listener listener;
+    /** In order of admission. */
     private final List<Sequence> running = new ArrayList<>();
     private List<Work> plan = List.of();
+    private long admissions;
 
-    /**
-     * @param onAdmit hears of each sequence that enters the batch, also when it comes back after preemption
-     * @param onPreempt hears of each sequence that is put back into the queue
-     */
-    Scheduler(Limits limits, BlockPool blocks, Consumer<Sequence> onAdmit, Consumer<Sequence> onPreempt) {
+    /** @param outputPrice what a token of output counts in sharing out, one of a prompt being 1 */
+    Scheduler(Limits limits, double outputPrice, BlockPool blocks, Listener listener) {
         this.limits = limits;
         this.blocks = blocks;
-        this.onAdmit = onAdmit;
-        this.onPreempt = onPreempt;
+        this.listener = listener;
+        queue = new FairQueue(outputPrice);
     }
 
     /** Longest sequence that can ever be computed. */
@@ -57,16 +62,22 @@ final class Scheduler {
     }
 
     void add(Sequence sequence) {
-        waiting.addLast(sequence);
+        queue.add(sequence);
     }
 
     /** Takes a sequence out, wherever it is, and frees its blocks. */
     void remove(Sequence sequence) {
-        if (running.remove(sequence)) {
-            sequence.releaseBlocks(blocks);
+        if (sequence.admitted()) {
+            leave(sequence);
         } else {
-            waiting.remove(sequence);
+            queue.remove(sequence);
         }
+    }
+
+    /** Adds a chosen token to a sequence of the batch. */
+    void append(Sequence sequence, int token) {
+        sequence.append(token);
+        queue.chargeOutput(sequence);
     }
 
     int running() {
@@ -74,70 +85,120 @@ final class Scheduler {
     }
 
     int waiting() {
-        return waiting.size();
+        return queue.size();
     }
 
     boolean idle() {
-        return running.isEmpty() && waiting.isEmpty();
+        return running.isEmpty() && queue.size() == 0;
     }
 
     Collection<Sequence> everything() {
-        List<Sequence> all = new ArrayList<>(running);
-        all.addAll(waiting);
+        List<Sequence> all = queue.everything();
+        all.addAll(running);
         return all;
+    }
+
+    /** Sequences that have not begun when they should have; they are still in the queue. */
+    List<Sequence> overdue(long now) {
+        return queue.overdue(now);
     }
 
     /** The next step's work, sequences with the same adapter side by side; empty only when there is nothing to do. */
     List<Work> plan() {
         plan = new ArrayList<>();
-        int budget = limits.stepTokens;
-        for (int i = 0; i < running.size(); i++) {
-            Sequence sequence = running.get(i);
-            if (sequence.pending() == 1 && makeRoom(sequence, sequence.length())) {
-                plan.add(new Work(sequence, sequence.computed(), 1));
-                budget--;
-            }
-        }
-        for (int i = 0; i < running.size() && budget > 0; i++) {
-            Sequence sequence = running.get(i);
-            if (sequence.pending() > 1) {
-                budget -= prefill(sequence, budget);
-            }
-        }
-        while (budget > 0 && !waiting.isEmpty() && running.size() < limits.maxSequences && fits(waiting.peekFirst())) {
-            Sequence sequence = waiting.pollFirst();
-            running.add(sequence);
-            onAdmit.accept(sequence);
-            budget -= prefill(sequence, budget);
+        decode();
+        prefill(limits.stepTokens - plan.size());
+        while (plan.isEmpty() && !running.isEmpty()) {
+            // All have begun their prompts, and none has room to go on.
+            preempt(mostServed());
+            prefill(limits.stepTokens);
         }
         groupByAdapter();
         return plan;
     }
 
-    private int prefill(Sequence sequence, int budget) {
-        int rows = Math.min(budget, sequence.pending());
-        if (!makeRoom(sequence, sequence.computed() + rows)) {
-            return 0;
+    private void decode() {
+        for (Sequence sequence : running.toArray(Sequence[]::new)) {
+            if (sequence.admitted() && sequence.pending() == 1 && makeRoom(sequence)) {
+                plan.add(new Work(sequence, sequence.computed(), 1));
+            }
         }
-        plan.add(new Work(sequence, sequence.computed(), rows));
+        plan.forEach(this::settle);
+    }
+
+    /** From here on nothing is taken out of the plan. */
+    private void prefill(int budget) {
+        List<Sequence> begun = new ArrayList<>();
+        for (Sequence sequence : running) {
+            if (sequence.pending() > 1) {
+                begun.add(sequence);
+            }
+        }
+        boolean admitting = true;
+        for (int left = budget; left > 0; ) {
+            Sequence next = leastServed(begun);
+            Sequence first = admitting && running.size() < limits.maxSequences ? queue.first() : null;
+            if (first != null && (next == null || goesBefore(first, next))) {
+                admitting = fits(first);
+                if (!admitting) {
+                    continue;
+                }
+                enter(first);
+                next = first;
+            } else if (next == null) {
+                return;
+            }
+            begun.remove(next);
+            left -= chunk(next, left);
+        }
+    }
+
+    /** Whether a sequence that waits goes before one that has begun: a client finishes what it began first. */
+    private static boolean goesBefore(Sequence waiting, Sequence begun) {
+        return waiting.client() != begun.client() && waiting.client().served() <= begun.client().served();
+    }
+
+    /** Plans as much of a prompt as budget and blocks allow; returns the rows. */
+    private int chunk(Sequence sequence, int budget) {
+        int rows = Math.min(budget, sequence.pending());
+        int end = sequence.computed() + rows;
+        while (sequence.blockCount() * limits.blockSize < end && blocks.free() > 0) {
+            sequence.addBlock(blocks.take());
+        }
+        rows = Math.min(end, sequence.blockCount() * limits.blockSize) - sequence.computed();
+        if (rows > 0) {
+            Work work = new Work(sequence, sequence.computed(), rows);
+            plan.add(work);
+            settle(work);
+        }
         return rows;
     }
 
-    /** A newcomer starts only when all it has, and the next token of everyone running, finds room: so that it is not preempted at once. */
-    private boolean fits(Sequence sequence) {
-        int needed = (sequence.length() + limits.blockSize) / limits.blockSize;
-        return running.isEmpty() || needed + running.size() <= blocks.free();
+    private void settle(Work work) {
+        queue.chargePrompt(work.sequence(), work.from() + work.rows());
     }
 
-    /** Gets blocks up to a length, from the sequences admitted last if need be; false when that was the sequence itself. */
-    private boolean makeRoom(Sequence sequence, int length) {
-        while (sequence.blockCount() * limits.blockSize < length) {
+    /**
+     * A newcomer starts only when all it has, what others in the batch have still to compute of their prompts, and the next token of everyone running
+     * find room: so that it is not preempted at once.
+     */
+    private boolean fits(Sequence sequence) {
+        int needed = (sequence.length() + limits.blockSize) / limits.blockSize;
+        for (Sequence other : running) {
+            needed += Math.max(0, (other.length() + limits.blockSize - 1) / limits.blockSize - other.blockCount()) + 1;
+        }
+        return running.isEmpty() || needed <= blocks.free();
+    }
+
+    /** Gets the block for a sequence's next row, from others if need be; false when it was the sequence itself that had to give way. */
+    private boolean makeRoom(Sequence sequence) {
+        while (sequence.blockCount() * limits.blockSize < sequence.length()) {
             int block = blocks.take();
             if (block >= 0) {
                 sequence.addBlock(block);
                 continue;
             }
-            Sequence last = running.removeLast();
+            Sequence last = mostServed();
             preempt(last);
             if (last == sequence) {
                 return false;
@@ -146,11 +207,34 @@ final class Scheduler {
         return true;
     }
 
-    private void preempt(Sequence sequence) {
+    private void enter(Sequence sequence) {
+        queue.remove(sequence);
+        running.add(sequence);
+        sequence.enters(admissions++);
+        listener.admitted(sequence);
+    }
+
+    private void leave(Sequence sequence) {
+        running.remove(sequence);
+        sequence.leaves();
         sequence.releaseBlocks(blocks);
+    }
+
+    private void preempt(Sequence sequence) {
+        leave(sequence);
         plan.removeIf(work -> work.sequence() == sequence);
-        waiting.addFirst(sequence);
-        onPreempt.accept(sequence);
+        queue.wait(sequence);
+        listener.preempted(sequence);
+    }
+
+    /** Of the client that has had the most, the sequence admitted last. */
+    private Sequence mostServed() {
+        return running.stream().max(Comparator.comparingDouble((Sequence s) -> s.client().served()).thenComparingLong(Sequence::admission)).orElseThrow();
+    }
+
+    /** Of the client that has had the least, the sequence admitted first; null for none. */
+    private static Sequence leastServed(List<Sequence> sequences) {
+        return sequences.stream().min(Comparator.comparingDouble((Sequence s) -> s.client().served()).thenComparingLong(Sequence::admission)).orElse(null);
     }
 
     private void groupByAdapter() {

@@ -12,6 +12,7 @@ import java.util.List;
  */
 public class Sequence {
     private static final int[] NO_BLOCKS = {};
+    private static final long WAITING = -1;
 
     private final AdapterWeights adapter;
     private final int prefixLength;
@@ -23,16 +24,28 @@ public class Sequence {
     private int computed;
     private int[] blocks = NO_BLOCKS;
     private int blockCount;
+    private final Standing standing;
+    private Client client;
+    private long arrival;
+    private long admission = WAITING;
+    private boolean begun;
+    private int counted;
+
+    /** A sequence that stands like any other. */
+    public Sequence(int[] prompt, AdapterWeights adapter) {
+        this(prompt, adapter, Standing.DEFAULT);
+    }
 
     /**
      * @param prompt at least one token
      * @param adapter what its rows use; null for the base alone. What the adapter puts before the first token takes the first positions
      */
-    public Sequence(int[] prompt, AdapterWeights adapter) {
+    Sequence(int[] prompt, AdapterWeights adapter, Standing standing) {
         if (prompt.length == 0) {
             throw new IllegalArgumentException("a prompt has at least one token");
         }
         this.adapter = adapter;
+        this.standing = standing;
         prefixLength = adapter == null ? 0 : adapter.prefixLength();
         given = adapter != null && adapter.prefix() instanceof Prefix.KeysValues ? prefixLength : 0;
         spans = adapter == null ? List.of() : adapter.spans(prompt).stream().map(this::shifted).toList();
@@ -44,6 +57,7 @@ public class Sequence {
         promptLength = prompt.length;
         length = prefixLength + prompt.length;
         computed = given;
+        counted = given;
     }
 
     /** By position in the sequence; what acts from the prompt's first token on acts on what the adapter puts before it as well. */
@@ -106,6 +120,58 @@ public class Sequence {
 
     public final int blockCount() {
         return blockCount;
+    }
+
+    final Standing standing() {
+        return standing;
+    }
+
+    /** Whom its service is counted to; null before it was handed to a scheduler. */
+    final Client client() {
+        return client;
+    }
+
+    /** Number among all sequences in order of arrival. */
+    final long arrival() {
+        return arrival;
+    }
+
+    final void arrives(Client of, long number) {
+        client = of;
+        arrival = number;
+    }
+
+    /** Number among all admissions, later ones being greater. */
+    final long admission() {
+        return admission;
+    }
+
+    /** Whether it is in the batch. */
+    final boolean admitted() {
+        return admission != WAITING;
+    }
+
+    /** Whether it has ever been in the batch. */
+    final boolean begun() {
+        return begun;
+    }
+
+    final void enters(long number) {
+        admission = number;
+        begun = true;
+        client.running++;
+    }
+
+    final void leaves() {
+        admission = WAITING;
+        client.running--;
+    }
+
+    /** How many positions of the prompt, and of what the adapter puts before it, up to this one were not counted before; from now on they are. */
+    final int countPrompt(int upTo) {
+        int more = Math.max(0, Math.min(upTo, prefixLength + promptLength) - counted);
+        counted += more;
+        return more;
     }
 
     final void append(int token) {

@@ -14,13 +14,15 @@ import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.TokenEvent;
 import java.time.Duration;
-import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -50,6 +52,10 @@ public final class StepLoop implements AutoCloseable {
     private volatile int running;
     private volatile int waiting;
     private volatile int blocksUsed;
+    private final long epoch = System.nanoTime();
+    private final Supplier<Duration> retryAfter;
+    /** Generations whose sinks failed while the step was planned; they end after it, since it counts on what it computes for them. */
+    private final Map<ActiveGeneration, RuntimeException> brokenAtStart = new HashMap<>();
     private AdapterPlan adapterPlan = AdapterPlan.NONE;
 
     /**
@@ -57,15 +63,17 @@ public final class StepLoop implements AutoCloseable {
      *
      * @param decoder used by this loop alone; a step has at most {@link Decoder#maxRows} rows and {@link Decoder#maxLogitRows} sequences
      * @param vocabulary logits per row
+     * @param retryAfter tells those that waited too long when to try again
      */
-    public StepLoop(Decoder decoder, KvCache cache, int vocabulary, RuntimeObserver observer) {
+    public StepLoop(Decoder decoder, KvCache cache, int vocabulary, SchedulePolicy policy, Supplier<Duration> retryAfter, RuntimeObserver observer) {
         this.decoder = decoder;
         this.cache = cache;
         this.vocabulary = vocabulary;
+        this.retryAfter = retryAfter;
         this.observer = observer;
         blocks = new BlockPool(cache.blocks());
-        scheduler = new Scheduler(new Scheduler.Limits(decoder.maxLogitRows(), decoder.maxRows(), cache.blockSize()), blocks, this::admitted,
-                sequence -> observer.preempted(((Continuation) sequence).generation.scheduling().tenant()));
+        scheduler = new Scheduler(new Scheduler.Limits(decoder.maxLogitRows(), decoder.maxRows(), cache.blockSize()), policy.outputPrice(), blocks,
+                new Listener());
         logits = new float[decoder.maxLogitRows() * vocabulary];
         thread = Thread.ofPlatform().name("polyphon-step").start(this::run);
     }
@@ -86,6 +94,11 @@ public final class StepLoop implements AutoCloseable {
         if (stopping && !thread.isAlive()) {
             takeMessages();
         }
+    }
+
+    /** Nanoseconds since this loop was made. */
+    public long now() {
+        return System.nanoTime() - epoch;
     }
 
     /** Sequences in the batch. */
@@ -113,6 +126,7 @@ public final class StepLoop implements AutoCloseable {
                         LockSupport.park(this);
                     }
                 } else {
+                    expire();
                     step();
                     publish();
                 }
@@ -155,13 +169,34 @@ public final class StepLoop implements AutoCloseable {
         }
     }
 
-    private void admitted(Sequence sequence) {
-        ActiveGeneration generation = ((Continuation) sequence).generation;
-        guarded(generation, () -> {
-            if (generation.start()) {
-                observer.admitted(generation.scheduling().tenant(), Duration.ofNanos(System.nanoTime() - generation.queuedAt()));
+    private final class Listener implements Scheduler.Listener {
+        @Override
+        public void admitted(Sequence sequence) {
+            ActiveGeneration generation = ((Continuation) sequence).generation;
+            try {
+                if (generation.start()) {
+                    observer.admitted(generation.scheduling().tenant(), Duration.ofNanos(now() - generation.arrived()));
+                }
+            } catch (RuntimeException e) {
+                brokenAtStart.put(generation, e);
             }
-        });
+        }
+
+        @Override
+        public void preempted(Sequence sequence) {
+            observer.preempted(((Continuation) sequence).generation.scheduling().tenant());
+        }
+    }
+
+    /** Ends what has not begun in its time. */
+    private void expire() {
+        for (Sequence sequence : scheduler.overdue(now())) {
+            ActiveGeneration generation = ((Continuation) sequence).generation;
+            if (!generation.started() && !generation.ended()) {
+                observer.expired(generation.scheduling().tenant());
+                fail(generation, generation.overdue(retryAfter.get()));
+            }
+        }
     }
 
     private void step() {
@@ -197,11 +232,16 @@ public final class StepLoop implements AutoCloseable {
             for (Work work : plan) {
                 fail(((Continuation) work.sequence()).generation, RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "a step of the engine failed: " + e));
             }
+            brokenAtStart.clear();
             return;
         }
         for (Work work : plan) {
             work.sequence().advance(work.rows());
         }
+        brokenAtStart.forEach((generation, e) -> guarded(generation, () -> {
+            throw e;
+        }));
+        brokenAtStart.clear();
         int next = 0;
         for (Work work : plan) {
             if (work.samples()) {
@@ -220,7 +260,7 @@ public final class StepLoop implements AutoCloseable {
 
     private void next(Continuation continuation, Choice choice) {
         ActiveGeneration generation = continuation.generation;
-        continuation.append(choice.token());
+        scheduler.append(continuation, choice.token());
         FinishReason end = continuation.stopping.after(choice.token(), continuation.generated()).orElse(null);
         if (end == FinishReason.STOP) {
             finish(continuation, continuation.text.flush(), FinishReason.STOP);
@@ -265,6 +305,7 @@ public final class StepLoop implements AutoCloseable {
 
     private void failAll(RuntimeFault fault) {
         Set<ActiveGeneration> generations = new HashSet<>();
+        brokenAtStart.clear();
         scheduler.everything().forEach(s -> generations.add(((Continuation) s).generation));
         generations.forEach(g -> fail(g, fault));
         publish();

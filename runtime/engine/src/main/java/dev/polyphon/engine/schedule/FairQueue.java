@@ -1,0 +1,147 @@
+package dev.polyphon.engine.schedule;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * The sequences that wait, and whose turn it is: fair queueing by virtual token counters (VTC, Sheng et al. 2024, weighted). Each client has a counter of the
+ * service it had, divided by its share; the client with the least goes first. One that comes back from having nothing to ask for is lifted to the least
+ * counter of those who wait, or, when nobody does, to that of the client that waited last: nobody saves up, and nobody has to make up for time alone.
+ *
+ * <p>Service is what is computed: tokens of prompts as they are, outputs at a price of their own. What is computed again after preemption was paid for.
+ */
+final class FairQueue {
+    private static final int FIRST_SWEEP = 64;
+
+    private final double outputPrice;
+    private final Map<String, Client> clients = new HashMap<>();
+    /** Those with something that waits. */
+    private final Set<Client> waiting = new LinkedHashSet<>();
+    private Client lastToWait;
+    private int sweepAt = FIRST_SWEEP;
+    private int size;
+    private long arrivals;
+
+    /** @param outputPrice what a token of output counts, one of a prompt being 1 */
+    FairQueue(double outputPrice) {
+        this.outputPrice = outputPrice;
+    }
+
+    /** Takes a sequence that is new. */
+    void add(Sequence sequence) {
+        Standing standing = sequence.standing();
+        Client client = clients.get(standing.client());
+        if (client == null) {
+            sweep();
+            client = new Client();
+            clients.put(standing.client(), client);
+        }
+        client.share = standing.share();
+        sequence.arrives(client, arrivals++);
+        wait(sequence);
+    }
+
+    /** Takes a sequence back that had been taken out. */
+    void wait(Sequence sequence) {
+        Client client = sequence.client();
+        if (client.waiting.isEmpty()) {
+            client.liftTo(level());
+            waiting.add(client);
+        }
+        if (client.waiting.add(sequence)) {
+            size++;
+        }
+    }
+
+    /** Takes a sequence out; false when it does not wait. */
+    boolean remove(Sequence sequence) {
+        Client client = sequence.client();
+        if (client == null || !client.waiting.remove(sequence)) {
+            return false;
+        }
+        size--;
+        if (client.waiting.isEmpty()) {
+            waiting.remove(client);
+            lastToWait = client;
+        }
+        return true;
+    }
+
+    /** The sequence whose turn it is, or null. */
+    Sequence first() {
+        Client first = least();
+        return first == null ? null : first.waiting.first();
+    }
+
+    private Client least() {
+        Client least = null;
+        for (Client client : waiting) {
+            if (least == null || precedes(client, least)) {
+                least = client;
+            }
+        }
+        return least;
+    }
+
+    /** Of equal counters, whoever waits longer. */
+    private static boolean precedes(Client a, Client b) {
+        return a.served() < b.served() || a.served() == b.served() && a.waiting.first().arrival() < b.waiting.first().arrival();
+    }
+
+    /** To what a client's counter is lifted that begins to wait; it never falls. */
+    private double level() {
+        Client least = waiting.isEmpty() ? lastToWait : least();
+        return least == null ? 0 : least.served();
+    }
+
+    /** Counts the prompt's tokens up to a position, those not counted before. */
+    void chargePrompt(Sequence sequence, int upTo) {
+        sequence.client().charge(sequence.countPrompt(upTo));
+    }
+
+    /** Counts a token of output. */
+    void chargeOutput(Sequence sequence) {
+        sequence.client().charge(outputPrice);
+    }
+
+    int size() {
+        return size;
+    }
+
+    List<Sequence> everything() {
+        List<Sequence> all = new ArrayList<>(size);
+        waiting.forEach(client -> all.addAll(client.waiting));
+        return all;
+    }
+
+    /** Those that have not begun when they should have. */
+    List<Sequence> overdue(long now) {
+        List<Sequence> overdue = new ArrayList<>();
+        for (Client client : waiting) {
+            for (Sequence sequence : client.waiting) {
+                if (sequence.standing().deadline() <= now && !sequence.begun()) {
+                    overdue.add(sequence);
+                }
+            }
+        }
+        return overdue;
+    }
+
+    /** Forgets clients that would be lifted over what they have had: they lose nothing. */
+    private void sweep() {
+        if (clients.size() >= sweepAt) {
+            double level = level();
+            clients.values().removeIf(client -> client.idle() && client.served() <= level);
+            sweepAt = Math.max(FIRST_SWEEP, 2 * clients.size());
+        }
+    }
+
+    /** Clients remembered. */
+    int clients() {
+        return clients.size();
+    }
+}

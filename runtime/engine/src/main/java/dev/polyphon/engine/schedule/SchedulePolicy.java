@@ -1,0 +1,39 @@
+package dev.polyphon.engine.schedule;
+
+import java.time.Duration;
+
+/**
+ * What an operator decides about scheduling.
+ *
+ * @param fairness among whom the machine is shared out
+ * @param outputPrice what a token of output counts in that, one of a prompt being 1
+ * @param maxWait longest time in the queue of requests that do not say themselves; null for as long as it takes
+ * @param tenantQueueLimit most sequences of one tenant accepted and not yet finished, beyond which its requests are refused
+ */
+public record SchedulePolicy(Fairness fairness, double outputPrice, Duration maxWait, int tenantQueueLimit) {
+    public static final SchedulePolicy DEFAULT = new SchedulePolicy(Fairness.TENANT, 2, null, Integer.MAX_VALUE);
+
+    public SchedulePolicy {
+        if (!(outputPrice >= 0) || outputPrice == Double.POSITIVE_INFINITY) {
+            throw new IllegalArgumentException("outputPrice must be 0 or more, found " + outputPrice);
+        }
+        if (maxWait != null && (maxWait.isNegative() || maxWait.isZero())) {
+            throw new IllegalArgumentException("maxWait must be above 0, found " + maxWait);
+        }
+        if (tenantQueueLimit < 1) {
+            throw new IllegalArgumentException("tenantQueueLimit must be 1 or more, found " + tenantQueueLimit);
+        }
+    }
+
+    public SchedulePolicy withFairness(Fairness value) {
+        return new SchedulePolicy(value, outputPrice, maxWait, tenantQueueLimit);
+    }
+
+    public SchedulePolicy withMaxWait(Duration value) {
+        return new SchedulePolicy(fairness, outputPrice, value, tenantQueueLimit);
+    }
+
+    public SchedulePolicy withTenantQueueLimit(int value) {
+        return new SchedulePolicy(fairness, outputPrice, maxWait, value);
+    }
+}

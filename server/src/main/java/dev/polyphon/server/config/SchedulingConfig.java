@@ -1,0 +1,13 @@
+package dev.polyphon.server.config;
+
+import java.time.Duration;
+
+/**
+ * Who is served when.
+ *
+ * @param fairness among whom the machine is shared out: tenant, adapter or none
+ * @param outputPrice what a token of output counts in that, one of a prompt being 1
+ * @param maxWait longest time in the queue; 0 for as long as it takes
+ * @param tenantQueueLimit most sequences of one tenant waiting and running, beyond which its requests are refused
+ */
+public record SchedulingConfig(String fairness, int outputPrice, Duration maxWait, int tenantQueueLimit) {}
