@@ -18,6 +18,8 @@ import dev.polyphon.server.cli.remote.LoadCommand;
 import dev.polyphon.server.cli.remote.OperationsCommand;
 import dev.polyphon.server.cli.remote.TopCommand;
 import dev.polyphon.server.cli.remote.UnloadCommand;
+import dev.polyphon.server.cli.tenant.KeyCommand;
+import dev.polyphon.server.cli.tenant.OperatorKeyCommand;
 import dev.polyphon.server.config.ConfigException;
 import dev.polyphon.server.config.EngineConfig;
 import dev.polyphon.server.config.SchedulingConfig;
@@ -57,6 +59,8 @@ public final class Main {
                         .addSubcommand(new UnloadCommand())
                         .addSubcommand(new OperationsCommand())
                         .addSubcommand(new CancelCommand()))
+                .addSubcommand(new CommandLine(new KeyCommand())
+                        .addSubcommand(new OperatorKeyCommand()))
                 .addSubcommand(new ChatCommand())
                 .addSubcommand(new CompleteCommand())
                 .addSubcommand(new TopCommand())

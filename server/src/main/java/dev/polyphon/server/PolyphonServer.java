@@ -5,7 +5,9 @@ import dev.polyphon.server.admin.AdminApi;
 import dev.polyphon.server.admin.OperationQueue;
 import dev.polyphon.server.config.PolyphonConfig;
 import dev.polyphon.server.console.Console;
+import dev.polyphon.server.http.Exchange;
 import dev.polyphon.server.http.HttpServer;
+import dev.polyphon.server.http.Response;
 import dev.polyphon.server.http.Router;
 import dev.polyphon.server.kserve.KserveApi;
 import dev.polyphon.server.kserve.Statistics;
@@ -13,6 +15,8 @@ import dev.polyphon.server.observe.Observation;
 import dev.polyphon.server.observe.Observers;
 import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.OpenAiApi;
+import dev.polyphon.server.tenant.Denied;
+import dev.polyphon.server.tenant.Tenancy;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.time.Duration;
@@ -26,6 +30,7 @@ public final class PolyphonServer implements AutoCloseable {
 
     private final PolyphonConfig config;
     private final Runtime runtime;
+    private final Tenancy tenancy;
     private final OperationQueue operations;
     private final HttpServer http;
     private volatile boolean ready = true;
@@ -33,22 +38,47 @@ public final class PolyphonServer implements AutoCloseable {
     /**
      * Starts to serve.
      *
-     * @param runtime belongs to the server from now on, which closes it
+     * @param computing belongs to the server from now on, which closes it; when this throws, it does not
      */
-    public PolyphonServer(PolyphonConfig config, Runtime runtime) throws IOException {
+    public PolyphonServer(PolyphonConfig config, Runtime computing) throws IOException {
         this.config = config;
-        this.runtime = runtime;
+        tenancy = Tenancy.open(config.tenancy());
+        try {
+            runtime = tenancy.govern(computing);
+            operations = new OperationQueue(runtime, config.operations());
+            http = start();
+        } catch (IOException | RuntimeException e) {
+            tenancy.close();
+            throw e;
+        }
+        if (tenancy.tenants().isEmpty() && !address().getAddress().isLoopbackAddress()) {
+            LOG.warn("anyone who reaches {}:{} may use this server and change its adapters: it has no tenants (setting 'tenants.store')",
+                    address().getHostString(), address().getPort());
+        }
+    }
+
+    private HttpServer start() throws IOException {
         var observation = new Observation(config.observe(), runtime);
-        var router = new Router((status, message) -> ApiError.transport(status, message).response());
+        var router = new Router((status, message) -> ApiError.transport(status, message).response(), tenancy.gate(PolyphonServer::denied));
         var statistics = new Statistics();
         var requests = new Observers(List.of(observation.requests(), statistics));
         OpenAiApi.addTo(router, runtime, config.limits(), config.adapters(), requests);
         KserveApi.addTo(router, runtime, config.limits(), config.adapters(), requests, statistics, () -> ready);
-        operations = new OperationQueue(runtime, config.operations());
-        AdminApi.addTo(router, runtime, config.adapters(), operations);
+        AdminApi.addTo(router, runtime, config.adapters(), operations, tenancy);
         Console.addTo(router, runtime);
         observation.addTo(router, () -> ready && !runtime.models().isEmpty());
-        http = HttpServer.start(config.http(), router, (status, message) -> ApiError.transport(status, message).response(), observation.http());
+        return HttpServer.start(config.http(), router, (status, message) -> ApiError.transport(status, message).response(), observation.http());
+    }
+
+    /** In the words of the protocol that was spoken. */
+    private static Response denied(Exchange exchange, Denied denied) {
+        ApiError error = ApiError.of(denied);
+        return exchange.route().startsWith("/v2") ? KserveApi.error(error) : error.response();
+    }
+
+    /** Who may use the server. */
+    public Tenancy tenancy() {
+        return tenancy;
     }
 
     public InetSocketAddress address() {
@@ -77,5 +107,6 @@ public final class PolyphonServer implements AutoCloseable {
         http.close();
         operations.close();
         runtime.close();
+        tenancy.close();
     }
 }

@@ -56,6 +56,7 @@ final class FakeCatalog implements AdapterCatalog {
     public AdapterPage list(AdapterQuery query) {
         List<AdapterInfo> found = (query.deleted() ? removed : adapters).values().stream()
                 .filter(info -> query.tenant() == null || query.deleted() || find(query.tenant(), info.name()).filter(info::equals).isPresent())
+                .filter(info -> query.owner() == null || query.owner().equals(info.owner()))
                 .filter(info -> query.token() == null || info.id().toString().compareTo(query.token()) > 0)
                 .filter(info -> query.tiers().isEmpty() || query.tiers().contains(info.tier()))
                 .limit(query.limit() + 1L)

@@ -17,6 +17,10 @@ public final class RuntimeFault extends RuntimeException {
         CONTEXT_EXCEEDED,
         /** Queues are full: try again after {@link #retryAfter()}. */
         OVERLOADED,
+        /** Whoever asks has had what it may have for now: try again after {@link #retryAfter()}. */
+        LIMITED,
+        /** Whoever asks may not. */
+        FORBIDDEN,
         /** The request waited in the queue for as long as it may: try again after {@link #retryAfter()}. */
         QUEUE_TIMEOUT,
         /** The adapter exists but cannot be loaded or does not fit the base; {@link #retryAfter()} says when that is tried again. */
@@ -56,6 +60,10 @@ public final class RuntimeFault extends RuntimeException {
 
     public static RuntimeFault overloaded(String message, Duration retryAfter) {
         return new RuntimeFault(Kind.OVERLOADED, null, message, retryAfter, null);
+    }
+
+    public static RuntimeFault limited(String message, Duration retryAfter) {
+        return new RuntimeFault(Kind.LIMITED, null, message, retryAfter, null);
     }
 
     public static RuntimeFault queueTimeout(String message, Duration retryAfter) {

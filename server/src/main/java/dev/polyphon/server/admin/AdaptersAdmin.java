@@ -13,26 +13,20 @@ import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
 import dev.polyphon.server.http.Exchange;
 import dev.polyphon.server.http.Handler;
-import dev.polyphon.server.http.Response;
 import dev.polyphon.server.openai.AdapterSettings;
 import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.ApiException;
 import dev.polyphon.server.openai.Fields;
 import dev.polyphon.server.openai.Json;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.EnumSet;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.CompletionException;
 import java.util.stream.Stream;
 
 /** Lists, registers and changes adapters of all owners. The owner is the query's {@code owner}; without one an adapter is shared. */
 final class AdaptersAdmin {
-    private static final int PAGE = 100;
-    private static final int LARGEST_PAGE = 1000;
     private static final Set<String> REGISTRATION = Set.of("owner", "name", "base", "source", "labels", "version", "replace", "load");
     private static final Set<String> CHANGE = Set.of("version", "pinned", "labels");
     private static final Set<String> FILTERS = Set.of("owner", "prefix", "label", "tier", "failed", "deleted", "limit", "after");
@@ -47,14 +41,9 @@ final class AdaptersAdmin {
         this.settings = settings;
     }
 
-    /** Answers a request with JSON. */
-    interface Operation {
-        ObjectNode run(Exchange exchange);
-    }
-
     /** An operation that looks, on a thread of its own. */
     Handler looking(Operation operation) {
-        return exchange -> exchange.offload(() -> exchange.respond(answer(exchange, operation)));
+        return operation.handler();
     }
 
     /** An operation that changes something, as far as the settings allow it. */
@@ -67,32 +56,10 @@ final class AdaptersAdmin {
         });
     }
 
-    private static Response answer(Exchange exchange, Operation operation) {
-        try {
-            return Response.json(200, AdapterJson.MAPPER.writeValueAsBytes(operation.run(exchange)));
-        } catch (ApiException e) {
-            return e.error().response();
-        } catch (RuntimeFault e) {
-            return ApiError.of(e).response();
-        } catch (CompletionException e) {
-            if (e.getCause() instanceof RuntimeFault fault) {
-                return ApiError.of(fault).response();
-            }
-            throw e;
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
     ObjectNode list(Exchange exchange) {
-        Map<String, List<String>> query = exchange.request().query();
-        for (String key : query.keySet()) {
-            if (!FILTERS.contains(key)) {
-                throw invalid(key, "There is no filter '" + key + "'. There are: " + String.join(", ", FILTERS.stream().sorted().toList()) + ".");
-            }
-        }
+        Query query = Query.of(exchange, FILTERS);
         Map<String, String> labels = new HashMap<>();
-        for (String label : query.getOrDefault("label", List.of())) {
+        for (String label : query.all("label")) {
             int colon = label.indexOf(':');
             if (colon < 1) {
                 throw invalid("label", "'label' must be KEY:VALUE, found '" + label + "'.");
@@ -100,44 +67,17 @@ final class AdaptersAdmin {
             labels.put(label.substring(0, colon), label.substring(colon + 1));
         }
         Set<AdapterTier> tiers = EnumSet.noneOf(AdapterTier.class);
-        for (String tier : query.getOrDefault("tier", List.of())) {
+        for (String tier : query.all("tier")) {
             tiers.add(Stream.of(AdapterTier.values()).filter(one -> one.text().equals(tier)).findFirst()
                     .orElseThrow(() -> invalid("tier", "There is no tier '" + tier + "'.")));
         }
-        String prefix = parameter(query, "prefix");
-        return AdapterJson.page(catalog.list(new AdapterQuery(null, parameter(query, "owner"), prefix == null ? "" : prefix, labels, tiers,
-                flag(query, "failed"), flag(query, "deleted"), limit(query), parameter(query, "after"))));
-    }
-
-    private static String parameter(Map<String, List<String>> query, String name) {
-        List<String> values = query.getOrDefault(name, List.of());
-        if (values.size() > 1) {
-            throw invalid(name, "'" + name + "' may be given once, found " + values.size() + ".");
-        }
-        return values.isEmpty() ? null : values.getFirst();
-    }
-
-    private static boolean flag(Map<String, List<String>> query, String name) {
-        String text = parameter(query, name);
-        if (text != null && !text.equals("true") && !text.equals("false")) {
-            throw invalid(name, "'" + name + "' must be true or false, found '" + text + "'.");
-        }
-        return "true".equals(text);
-    }
-
-    private static int limit(Map<String, List<String>> query) {
-        String text = parameter(query, "limit");
-        if (text == null) {
-            return PAGE;
-        }
-        if (!text.matches("[0-9]{1,6}") || Integer.parseInt(text) < 1 || Integer.parseInt(text) > LARGEST_PAGE) {
-            throw invalid("limit", "'limit' must be 1 to " + LARGEST_PAGE + ", found '" + text + "'.");
-        }
-        return Integer.parseInt(text);
+        String prefix = query.one("prefix");
+        return AdapterJson.page(catalog.list(new AdapterQuery(null, query.one("owner"), prefix == null ? "" : prefix, labels, tiers,
+                query.flag("failed"), query.flag("deleted"), query.limit(), query.one("after"))));
     }
 
     private static AdapterId id(Exchange exchange) {
-        String owner = parameter(exchange.request().query(), "owner");
+        String owner = new Query(exchange.request().query()).one("owner");
         return new AdapterId(owner == null ? AdapterId.SHARED : owner, exchange.parameter("name"));
     }
 

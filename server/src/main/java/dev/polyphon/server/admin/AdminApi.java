@@ -3,16 +3,20 @@ package dev.polyphon.server.admin;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.http.Router;
 import dev.polyphon.server.openai.AdapterSettings;
+import dev.polyphon.server.tenant.Tenancy;
 
 /** The routes for operators. Names with slashes are sent as one segment ({@code org%2Fname}). */
 public final class AdminApi {
     private static final String ALL = "/admin/v1/adapters";
     private static final String ONE = ALL + "/{name}";
     private static final String OPERATIONS = "/admin/v1/operations";
+    private static final String TENANTS = "/admin/v1/tenants";
+    private static final String TENANT = TENANTS + "/{name}";
+    private static final String KEY = "/admin/v1/keys/{id}";
 
     private AdminApi() {}
 
-    public static void addTo(Router router, Runtime runtime, AdapterSettings settings, OperationQueue queue) {
+    public static void addTo(Router router, Runtime runtime, AdapterSettings settings, OperationQueue queue, Tenancy tenancy) {
         var adapters = new AdaptersAdmin(runtime, settings);
         router.get(ALL, adapters.looking(adapters::list))
                 .post(ALL, adapters.changing(adapters::register))
@@ -28,5 +32,25 @@ public final class AdminApi {
                 .post(OPERATIONS, adapters.changing(operations::start))
                 .get(OPERATIONS + "/{id}", adapters.looking(operations::show))
                 .post(OPERATIONS + "/{id}/cancel", adapters.changing(operations::cancel));
+        tenancy.tenants().ifPresent(tenants -> addTo(router, new TenantsAdmin(tenants), new UsageReport(tenants, tenancy::flush)));
+    }
+
+    private static void addTo(Router router, TenantsAdmin tenants, UsageReport usage) {
+        on(router, "GET", TENANTS, tenants::list);
+        on(router, "POST", TENANTS, tenants::create);
+        on(router, "GET", TENANT, tenants::show);
+        on(router, "PATCH", TENANT, tenants::change);
+        on(router, "DELETE", TENANT, tenants::remove);
+        on(router, "GET", TENANT + "/keys", tenants::keys);
+        on(router, "POST", TENANT + "/keys", tenants::createKey);
+        on(router, "GET", KEY, tenants::showKey);
+        on(router, "POST", KEY + "/rotate", tenants::rotate);
+        on(router, "DELETE", KEY, tenants::revoke);
+        on(router, "GET", "/admin/v1/audit", tenants::audit);
+        router.get("/admin/v1/usage", usage::all).get("/v1/usage", usage::own);
+    }
+
+    private static void on(Router router, String method, String pattern, Operation operation) {
+        router.on(method, pattern, operation.handler());
     }
 }

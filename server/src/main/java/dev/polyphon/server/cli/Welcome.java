@@ -4,6 +4,7 @@ import dev.polyphon.runtime.AdapterInfo;
 import dev.polyphon.runtime.AdapterQuery;
 import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Runtime;
+import dev.polyphon.server.tenant.Tenancy;
 import java.io.PrintStream;
 import java.net.InetSocketAddress;
 import java.util.List;
@@ -16,7 +17,9 @@ final class Welcome {
 
     private Welcome() {}
 
-    static void print(PrintStream out, InetSocketAddress address, Runtime runtime) {
+    static void print(PrintStream out, InetSocketAddress address, Runtime runtime, Tenancy tenancy) {
+        boolean open = tenancy.tenants().isEmpty();
+        String key = open ? "" : " -H \"Authorization: Bearer $POLYPHON_API_KEY\"";
         ModelInfo base = runtime.models().getFirst();
         List<AdapterInfo> adapters = runtime.adapters().list(AdapterQuery.all(SHOWN)).adapters();
         String shown = address.getAddress().isAnyLocalAddress() ? "localhost" : address.getHostString();
@@ -27,12 +30,17 @@ final class Welcome {
         out.println("  base      " + base.name() + " (" + base.architecture() + ", context " + base.contextLength() + ")");
         out.println("  adapters  " + names(adapters, runtime.adapters().size()));
         out.println("  console   " + url + "/console");
+        if (open && !address.getAddress().isLoopbackAddress()) {
+            out.println("  WARNING   anyone who reaches this port may use the server and change its adapters: the setting tenants.store brings keys");
+        }
+        tenancy.tenants().ifPresent(tenants -> out.println("  tenants   " + tenants.all().size() + (tenants.hasOperator() ? ""
+                : "; nobody can administer them: stop this, and make a key with ./polyphon key operator --store DIR")));
         out.println();
         out.println("Try:");
-        out.println("  curl " + url + "/v1/models");
-        out.println("  curl " + url + "/v1/completions -H 'Content-Type: application/json' "
+        out.println("  curl " + url + "/v1/models" + key);
+        out.println("  curl " + url + "/v1/completions" + key + " -H 'Content-Type: application/json' "
                 + "-d '{\"model\": \"" + base.name() + "\", \"prompt\": \"Once upon a time\", \"max_tokens\": 32}'");
-        out.println("  curl -N " + url + "/v1/chat/completions -H 'Content-Type: application/json' "
+        out.println("  curl -N " + url + "/v1/chat/completions" + key + " -H 'Content-Type: application/json' "
                 + "-d '{\"model\": \"" + chatModel + "\", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": \"What is the capital of France?\"}]}'");
         out.println();
         out.flush();

@@ -6,6 +6,7 @@ import dev.polyphon.server.observe.AccessLog;
 import dev.polyphon.server.observe.ObserveSettings;
 import dev.polyphon.server.openai.AdapterSettings;
 import dev.polyphon.server.openai.RequestLimits;
+import dev.polyphon.server.tenant.TenancySettings;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -38,6 +39,7 @@ public record PolyphonConfig(
         AdapterSettings adapters,
         OperationSettings operations,
         EngineConfig engine,
+        TenancySettings tenancy,
         ObserveSettings observe,
         String logLevel) {
     private static final Duration HOUR = Duration.ofHours(1);
@@ -83,6 +85,7 @@ public record PolyphonConfig(
                 new AdapterSettings(adapters.flag("loading", true), adapters.paths("roots")),
                 operations(root.section("operations")),
                 engine,
+                tenancy(root.section("tenants")),
                 observe(root.section("metrics"), log, engine),
                 log.oneOf("level", "info", List.of("trace", "debug", "info", "warn", "error", "off")));
     }
@@ -158,6 +161,11 @@ public record PolyphonConfig(
                 scheduling.integer("outputPrice", 2, 0, 1000),
                 scheduling.duration("maxWait", Duration.ofMinutes(5), Duration.ZERO, HOUR),
                 tenantQueueLimit > 0 ? tenantQueueLimit : queueLimit - queueLimit / 8);
+    }
+
+    private static TenancySettings tenancy(Section tenants) {
+        String store = tenants.text("store", "");
+        return new TenancySettings(store.isEmpty() ? null : Path.of(store), tenants.flag("openMetrics", false));
     }
 
     private static ObserveSettings observe(Section metrics, Section log, EngineConfig engine) {

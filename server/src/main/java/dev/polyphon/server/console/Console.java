@@ -9,6 +9,7 @@ import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.http.Exchange;
 import dev.polyphon.server.http.Response;
 import dev.polyphon.server.http.Router;
+import dev.polyphon.server.tenant.Caller;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -25,9 +26,6 @@ import java.util.Set;
 public final class Console {
     /** Adapters listed of those in memory, and of the others; a page that shows more helps nobody. */
     private static final int LISTED = 250;
-
-    /** Who asks, as long as requests carry no identity. */
-    private static final String TENANT = "default";
 
     private static final JsonFactory JSON = new JsonFactory();
 
@@ -69,13 +67,14 @@ public final class Console {
 
     /** How many adapters there are, and some of them: those in memory before the others, each by name. */
     private void adapters(Exchange exchange) {
+        String tenant = Caller.of(exchange.caller()).tenantName();
         var adapters = new ArrayList<AdapterInfo>();
-        adapters.addAll(inTiers(EnumSet.range(AdapterTier.LOADED, AdapterTier.MERGED)));
-        adapters.addAll(inTiers(EnumSet.range(AdapterTier.REGISTERED, AdapterTier.HOST)));
+        adapters.addAll(inTiers(tenant, EnumSet.range(AdapterTier.LOADED, AdapterTier.MERGED)));
+        adapters.addAll(inTiers(tenant, EnumSet.range(AdapterTier.REGISTERED, AdapterTier.HOST)));
         var body = new ByteArrayOutputStream(4096);
         try (JsonGenerator json = JSON.createGenerator(body)) {
             json.writeStartObject();
-            json.writeNumberField("total", runtime.adapters().size());
+            json.writeNumberField("total", Caller.of(exchange.caller()).operator() ? runtime.adapters().size() : adapters.size());
             json.writeArrayFieldStart("adapters");
             for (AdapterInfo adapter : adapters) {
                 json.writeStartObject();
@@ -94,7 +93,7 @@ public final class Console {
         exchange.respond(Response.json(200, body.toByteArray()).with("Cache-Control", "no-store"));
     }
 
-    private List<AdapterInfo> inTiers(Set<AdapterTier> tiers) {
-        return runtime.adapters().list(new AdapterQuery(TENANT, null, "", Map.of(), tiers, false, false, LISTED, null)).adapters();
+    private List<AdapterInfo> inTiers(String tenant, Set<AdapterTier> tiers) {
+        return runtime.adapters().list(new AdapterQuery(tenant, null, "", Map.of(), tiers, false, false, LISTED, null)).adapters();
     }
 }

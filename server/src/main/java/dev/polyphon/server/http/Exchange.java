@@ -38,6 +38,8 @@ public final class Exchange implements Outlet {
     private State state = State.WAITING;
     private Runnable onAbort = NOTHING;
     private Runnable onWritable = NOTHING;
+    private Runnable beforeAnswer = NOTHING;
+    private Runnable onEnd = NOTHING;
     private int status;
     private long bytes;
 
@@ -97,7 +99,23 @@ public final class Exchange implements Outlet {
         notes.put(name, value);
     }
 
+    /** Runs right before the header of the answer is sent, to add what is known by then only. */
+    public void beforeAnswer(Runnable action) {
+        beforeAnswer = action;
+    }
+
+    /** Runs once when this is over: answered to the end, or the client has left. */
+    public void onEnd(Runnable action) {
+        onEnd = action;
+    }
+
+    /** The status that was answered; 0 before that. */
+    public int status() {
+        return status;
+    }
+
     private Map<String, String> with(Map<String, String> own) {
+        beforeAnswer.run();
         if (headers.isEmpty()) {
             return own;
         }
@@ -249,5 +267,6 @@ public final class Exchange implements Outlet {
 
     void report(HttpObserver observer) {
         observer.answered(request, route, notes, status, bytes, System.nanoTime() - request.received(), state == State.ENDED);
+        onEnd.run();
     }
 }

@@ -6,7 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.kserve.proto.InferParameter;
 import dev.polyphon.kserve.proto.ModelInferRequest;
 import dev.polyphon.runtime.Prompt;
-import dev.polyphon.server.http.Request;
+import dev.polyphon.server.http.Outlet;
 import dev.polyphon.server.openai.ApiException;
 import dev.polyphon.server.openai.Fields;
 import dev.polyphon.server.openai.Generate;
@@ -40,11 +40,11 @@ record Inference(Generate generate, String requestId, Set<String> outputs, Strin
             Signature.STREAM, Signature.EXCLUDE_INPUT);
 
     /** Reads a request, or throws an {@link ApiException}. */
-    static Inference read(ModelInferRequest request, Targets targets, RequestLimits limits, Request http) {
+    static Inference read(ModelInferRequest request, Targets targets, RequestLimits limits, Outlet outlet) {
         requireVersion(request.getModelName(), request.getModelVersion());
         var inputs = new Inputs(request);
         Fields fields = new Fields(sampling(request, inputs));
-        Target target = targets.find(request.getModelName(), fields.text("lora_name"), "lora_name", http);
+        Target target = targets.find(request.getModelName(), fields.text("lora_name"), "lora_name", outlet);
         Unsupported.refuseInCompletion(fields);
         String text = inputs.text(Signature.TEXT).orElseThrow(() -> Inputs.wrong(Signature.TEXT,
                 "The input '" + Signature.TEXT + "' is missing."));

@@ -43,7 +43,7 @@ final class Inferences {
      */
     void start(Call call, Outlet outlet, Supplier<ModelInferRequest> request, Sender sender, String single) {
         try {
-            Inference asked = Inference.read(request.get(), targets, limits, outlet.request());
+            Inference asked = Inference.read(request.get(), targets, limits, outlet);
             if (single != null && asked.generate().stream()) {
                 throw Inputs.wrong(Signature.STREAM, single);
             }

@@ -1,8 +1,10 @@
 package dev.polyphon.server.kserve;
 
 import dev.polyphon.runtime.Runtime;
+import dev.polyphon.server.http.Response;
 import dev.polyphon.server.http.Router;
 import dev.polyphon.server.openai.AdapterSettings;
+import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.ApiObserver;
 import dev.polyphon.server.openai.RequestLimits;
 import java.util.function.BooleanSupplier;
@@ -10,6 +12,11 @@ import java.util.function.BooleanSupplier;
 /** The routes of the Open Inference Protocol over a runtime. */
 public final class KserveApi {
     private KserveApi() {}
+
+    /** An error in this protocol's form. */
+    public static Response error(ApiError error) {
+        return RestSender.error(error);
+    }
 
     /**
      * Adds the routes.

@@ -10,7 +10,7 @@ import dev.polyphon.kserve.proto.ModelParameter;
 import dev.polyphon.kserve.proto.ModelTransactionPolicy;
 import dev.polyphon.kserve.proto.ServerMetadataResponse;
 import dev.polyphon.runtime.Runtime;
-import dev.polyphon.server.http.Request;
+import dev.polyphon.server.http.Outlet;
 import dev.polyphon.server.observe.Version;
 import dev.polyphon.server.openai.ApiException;
 import dev.polyphon.server.openai.Target;
@@ -45,13 +45,13 @@ final class Models {
         return ready.getAsBoolean() && !runtime.models().isEmpty();
     }
 
-    boolean ready(String model, String version, Request request) {
-        require(model, version, request);
+    boolean ready(String model, String version, Outlet outlet) {
+        require(model, version, outlet);
         return ready();
     }
 
-    ModelMetadataResponse metadata(String model, String version, Request request) {
-        require(model, version, request);
+    ModelMetadataResponse metadata(String model, String version, Outlet outlet) {
+        require(model, version, outlet);
         var metadata = ModelMetadataResponse.newBuilder().setName(model).addVersions(VERSION).setPlatform(PLATFORM);
         Signature.INPUTS.forEach(input -> metadata.addInputs(tensor(input)));
         Signature.OUTPUTS.forEach(output -> metadata.addOutputs(tensor(output)));
@@ -62,8 +62,8 @@ final class Models {
         return TensorMetadata.newBuilder().setName(tensor.name()).setDatatype(tensor.datatype()).addShape(tensor.size()).build();
     }
 
-    ModelConfigResponse config(String model, String version, Request request) {
-        Target target = require(model, version, request);
+    ModelConfigResponse config(String model, String version, Outlet outlet) {
+        Target target = require(model, version, outlet);
         var config = ModelConfig.newBuilder()
                 .setName(model)
                 .setPlatform(PLATFORM)
@@ -86,8 +86,8 @@ final class Models {
     }
 
     /** The model, or an error as if it did not exist. */
-    Target require(String model, String version, Request request) {
+    Target require(String model, String version, Outlet outlet) {
         Inference.requireVersion(model, version);
-        return targets.find(model, null, "", request);
+        return targets.find(model, null, "", outlet);
     }
 }

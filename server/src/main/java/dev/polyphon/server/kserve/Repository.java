@@ -14,9 +14,9 @@ import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.server.openai.AdapterSettings;
 import dev.polyphon.server.openai.AdaptersEndpoint;
 import dev.polyphon.server.openai.ApiException;
-import dev.polyphon.server.openai.Call;
 import dev.polyphon.server.openai.Fields;
 import dev.polyphon.server.openai.Json;
+import dev.polyphon.server.tenant.Caller;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.concurrent.CompletionException;
@@ -39,12 +39,12 @@ final class Repository {
     }
 
     /** @param onlyReady whether models that are not ready are left out */
-    RepositoryIndexResponse index(boolean onlyReady) {
+    RepositoryIndexResponse index(Caller caller, boolean onlyReady) {
         var index = RepositoryIndexResponse.newBuilder();
-        runtime.models().forEach(base -> index.addModels(entry(base.name(), "READY", "")));
-        addAdapters(index, AdapterQuery.visibleTo(Call.TENANT, PAGE), onlyReady);
+        runtime.models().stream().filter(base -> caller.mayUse(base.name())).forEach(base -> index.addModels(entry(base.name(), "READY", "")));
+        addAdapters(index, AdapterQuery.visibleTo(caller.tenantName(), PAGE), onlyReady);
         if (!onlyReady) {
-            addAdapters(index, new AdapterQuery(Call.TENANT, null, "", Map.of(), java.util.Set.of(), false, true, PAGE, null), false);
+            addAdapters(index, new AdapterQuery(caller.tenantName(), null, "", Map.of(), java.util.Set.of(), false, true, PAGE, null), false);
         }
         return index.build();
     }
@@ -66,7 +66,7 @@ final class Repository {
         return ModelIndex.newBuilder().setName(name).setVersion(Models.VERSION).setState(state).setReason(reason).build();
     }
 
-    void load(String name, Map<String, ModelRepositoryParameter> parameters) {
+    void load(Caller caller, String name, Map<String, ModelRepositoryParameter> parameters) {
         adapters.requireLoading();
         for (String parameter : parameters.keySet()) {
             if (!parameter.equals("config")) {
@@ -77,9 +77,9 @@ final class Repository {
         }
         ModelRepositoryParameter config = parameters.get("config");
         if (config != null) {
-            adapters.load(new Fields(registration(name, config.getStringParam())));
+            adapters.load(new Fields(registration(name, config.getStringParam())), caller.owner());
         } else if (runtime.model(name).isEmpty()) {
-            loadKnown(name);
+            loadKnown(caller, name);
         }
     }
 
@@ -102,8 +102,8 @@ final class Repository {
     }
 
     /** Brings a registered adapter into memory, and one that was unloaded back. */
-    private void loadKnown(String name) {
-        AdapterId id = runtime.adapters().find(Call.TENANT, name).map(AdapterInfo::id).orElseGet(() -> runtime.adapters().restore(AdapterId.shared(name)).id());
+    private void loadKnown(Caller caller, String name) {
+        AdapterId id = runtime.adapters().find(caller.tenantName(), name).map(AdapterInfo::id).orElseGet(() -> runtime.adapters().restore(new AdapterId(caller.owner(), name)).id());
         try {
             runtime.adapters().load(id).join();
         } catch (CompletionException e) {
@@ -111,12 +111,12 @@ final class Repository {
         }
     }
 
-    void unload(String name) {
+    void unload(Caller caller, String name) {
         adapters.requireLoading();
         if (runtime.model(name).isPresent()) {
             throw Inputs.wrong("model_name", "The base model '" + name + "' cannot be unloaded while the server runs.");
         }
-        runtime.adapters().remove(runtime.adapters().find(Call.TENANT, name).map(AdapterInfo::id)
+        runtime.adapters().remove(runtime.adapters().find(caller.tenantName(), name).map(AdapterInfo::id).filter(id -> id.owner().equals(caller.owner()))
                 .orElseThrow(() -> RuntimeFault.of(RuntimeFault.Kind.UNKNOWN_ADAPTER, "there is no model " + name)));
     }
 }

@@ -10,6 +10,7 @@ import dev.polyphon.server.http.Router;
 import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.ApiException;
 import dev.polyphon.server.openai.Json;
+import dev.polyphon.server.tenant.Caller;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.function.Function;
@@ -79,15 +80,15 @@ final class RestApi {
         String name = path == null ? "" : path.group("name");
         String version = path == null ? "" : orEmpty(path.group("version"));
         switch (path == null ? "unknown" : orEmpty(path.group("operation"))) {
-            case "" -> answer(exchange, () -> models.metadata(name, version, exchange.request()));
-            case "config" -> answer(exchange, () -> models.config(name, version, exchange.request()).getConfig());
+            case "" -> answer(exchange, () -> models.metadata(name, version, exchange));
+            case "config" -> answer(exchange, () -> models.config(name, version, exchange).getConfig());
             case "stats" -> answer(exchange, () -> {
-                models.require(name, version, exchange.request());
+                models.require(name, version, exchange);
                 return statistics.of(name);
             });
             case "ready" -> {
                 try {
-                    exchange.respond(status(models.ready(name, version, exchange.request()) ? 200 : 503));
+                    exchange.respond(status(models.ready(name, version, exchange) ? 200 : 503));
                 } catch (ApiException e) {
                     exchange.respond(RestSender.error(e.error()));
                 }
@@ -126,7 +127,7 @@ final class RestApi {
     }
 
     private void index(Exchange exchange) {
-        answer(exchange, () -> repository.index(body(exchange).path("ready").asBoolean(false)), message -> Json.bytes(json -> {
+        answer(exchange, () -> repository.index(Caller.of(exchange.caller()), body(exchange).path("ready").asBoolean(false)), message -> Json.bytes(json -> {
             json.writeStartArray();
             for (var model : message.getModelsList()) {
                 ProtoJson.write(json, model);
@@ -148,9 +149,9 @@ final class RestApi {
         }
         try {
             if (path.group("operation").equals("load")) {
-                repository.load(path.group("name"), parameters(exchange));
+                repository.load(Caller.of(exchange.caller()), path.group("name"), parameters(exchange));
             } else {
-                repository.unload(path.group("name"));
+                repository.unload(Caller.of(exchange.caller()), path.group("name"));
             }
             exchange.respond(status(200));
         } catch (RuntimeException e) {

@@ -20,6 +20,11 @@ public record AdapterSettings(boolean loading, List<Path> roots) {
         return roots.isEmpty() || roots.stream().anyMatch(root -> within(root, folder));
     }
 
+    /** Whether a tenant may load from a folder, which is given as a real path: only below the roots' folders with its name. */
+    public boolean allows(Path folder, String tenant) {
+        return roots.stream().anyMatch(root -> within(root.resolve(tenant), folder));
+    }
+
     private static boolean within(Path root, Path folder) {
         try {
             return folder.startsWith(root.toRealPath());

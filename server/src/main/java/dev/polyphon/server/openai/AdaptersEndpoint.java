@@ -3,15 +3,18 @@ package dev.polyphon.server.openai;
 import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterInfo;
 import dev.polyphon.runtime.AdapterRegistration;
+import dev.polyphon.runtime.AdapterSource;
 import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.server.http.Exchange;
 import dev.polyphon.server.http.Response;
+import dev.polyphon.server.tenant.Caller;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.concurrent.CompletionException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -43,15 +46,17 @@ public final class AdaptersEndpoint {
         run(exchange, this::unload);
     }
 
+    /** What is asked for, in a request's fields, for adapters of an owner. */
     private interface Operation {
-        String run(Fields fields);
+        String run(Fields fields, String owner);
     }
 
     private void run(Exchange exchange, Operation operation) {
+        String owner = Caller.of(exchange.caller()).owner();
         exchange.offload(() -> {
             try {
                 requireLoading();
-                exchange.respond(Response.text(200, operation.run(new Fields(Json.object(exchange.request())))));
+                exchange.respond(Response.text(200, operation.run(new Fields(Json.object(exchange.request())), owner)));
             } catch (ApiException e) {
                 exchange.respond(e.error().response());
             } catch (RuntimeFault e) {
@@ -69,7 +74,7 @@ public final class AdaptersEndpoint {
     }
 
     /** Loads what the fields of {@code /v1/load_lora_adapter} say, or throws an {@link ApiException}; waits for files. */
-    public String load(Fields fields) {
+    public String load(Fields fields, String owner) {
         String name = fields.text("lora_name");
         String path = fields.text("lora_path");
         if (name == null || name.isEmpty() || path == null || path.isEmpty()) {
@@ -80,9 +85,10 @@ public final class AdaptersEndpoint {
         if (runtime.model(name).isPresent()) {
             throw error(400, USER, "lora_name", "The lora adapter name '" + name + "' conflicts with a served base model.");
         }
-        Path folder = folder(path);
+        Path folder = folder(path, owner);
         try {
-            AdapterInfo loaded = runtime.adapters().load(AdapterRegistration.folder(name, base.name(), folder).replacing(replace)).join();
+            AdapterInfo loaded = runtime.adapters().load(new AdapterRegistration(new AdapterId(owner, name), base.name(),
+                    new AdapterSource.Folder(folder), Map.of(), null, replace)).join();
             LOG.info("adapter {} ({}) loaded for {} from {}", name, loaded.kind(), base.name(), folder);
         } catch (CompletionException e) {
             if (e.getCause() instanceof RuntimeFault fault) {
@@ -115,30 +121,33 @@ public final class AdaptersEndpoint {
         return runtime.models().getFirst();
     }
 
-    private Path folder(String text) {
-        Path folder;
+    /** The folder meant, if its owner may load from it; a tenant learns nothing of what there is elsewhere. */
+    private Path folder(String text, String owner) {
+        Path folder = null;
         try {
             folder = Path.of(text).toRealPath();
         } catch (InvalidPathException | IOException e) {
-            throw error(404, NOT_FOUND, "lora_path", "Loading lora failed: No adapter found for " + text + ": there is no such folder.");
+            LOG.debug("no folder {}", text, e);
         }
-        if (!Files.isDirectory(folder)) {
-            throw error(404, NOT_FOUND, "lora_path", "Loading lora failed: No adapter found for " + text + ": it is not a folder.");
-        }
-        if (!settings.allows(folder)) {
+        boolean tenants = !owner.equals(AdapterId.SHARED);
+        if (tenants && (folder == null || !settings.allows(folder, owner)) || folder != null && !tenants && !settings.allows(folder)) {
             throw error(403, "PermissionError", "lora_path", "Adapters may not be loaded from " + text + ": it is in none of the folders of "
-                    + "the setting 'adapters.roots'.");
+                    + "the setting 'adapters.roots'" + (tenants ? ", below the one with the tenant's name." : "."));
+        }
+        if (folder == null || !Files.isDirectory(folder)) {
+            throw error(404, NOT_FOUND, "lora_path", "Loading lora failed: No adapter found for " + text + ": "
+                    + (folder == null ? "there is no such folder." : "it is not a folder."));
         }
         return folder;
     }
 
-    private String unload(Fields fields) {
+    private String unload(Fields fields, String owner) {
         String name = fields.text("lora_name");
         if (name == null || name.isEmpty()) {
             throw error(400, USER, "lora_name", "'lora_name' needs to be provided to unload a LoRA adapter.");
         }
         try {
-            runtime.adapters().remove(AdapterId.shared(name));
+            runtime.adapters().remove(new AdapterId(owner, name));
         } catch (RuntimeFault fault) {
             if (fault.kind() == RuntimeFault.Kind.UNKNOWN_ADAPTER) {
                 throw error(404, NOT_FOUND, "lora_name", "The lora adapter '" + name + "' cannot be found.");

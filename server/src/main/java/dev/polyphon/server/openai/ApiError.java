@@ -3,6 +3,7 @@ package dev.polyphon.server.openai;
 import com.fasterxml.jackson.core.JsonGenerator;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.server.http.Response;
+import dev.polyphon.server.tenant.Denied;
 import java.io.IOException;
 import java.time.Duration;
 
@@ -51,6 +52,8 @@ public record ApiError(int status, String message, String type, String param, St
             case CONTEXT_EXCEEDED -> new ApiError(400, message, INVALID, param, "context_length_exceeded", null);
             case OVERLOADED ->
                 new ApiError(429, message, "rate_limit_error", null, "overloaded", fault.retryAfter().orElse(Duration.ofSeconds(1)));
+            case LIMITED -> new ApiError(429, message, "tokens", null, "rate_limit_exceeded", fault.retryAfter().orElse(null));
+            case FORBIDDEN -> new ApiError(403, message, INVALID, param, "forbidden", null);
             case QUEUE_TIMEOUT ->
                 new ApiError(503, message, "server_error", null, "queue_timeout", fault.retryAfter().orElse(Duration.ofSeconds(1)));
             case ADAPTER_UNUSABLE -> new ApiError(422, message, INVALID, "model", "adapter_unusable", fault.retryAfter().orElse(null));
@@ -62,8 +65,23 @@ public record ApiError(int status, String message, String type, String param, St
         };
     }
 
+    /** For a request that was refused for who sent it, or how much that one has had. */
+    public static ApiError of(Denied denied) {
+        String message = denied.getMessage();
+        return switch (denied.reason()) {
+            case NO_KEY, BAD_KEY -> new ApiError(401, message, INVALID, null, "invalid_api_key", null);
+            case FORBIDDEN -> new ApiError(403, message, INVALID, null, "forbidden", null);
+            case REQUESTS_PER_MINUTE, CONCURRENT_REQUESTS -> new ApiError(429, message, "requests", null, "rate_limit_exceeded", denied.retryAfter());
+            case TOKENS_PER_MINUTE, TOKENS_PER_DAY -> new ApiError(429, message, "tokens", null, "rate_limit_exceeded", denied.retryAfter());
+        };
+    }
+
     public Response response() {
         Response response = Response.json(status, Json.bytes(this::write));
+        if (status == 401) {
+            // RFC 9110, section 11.6.1.
+            response = response.with("WWW-Authenticate", "Bearer");
+        }
         return retryAfter == null ? response : response.with("Retry-After", Long.toString(Math.max(1, (retryAfter.toMillis() + 999) / 1000)));
     }
 

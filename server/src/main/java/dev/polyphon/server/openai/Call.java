@@ -5,6 +5,7 @@ import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.server.http.Outlet;
+import dev.polyphon.server.tenant.Caller;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
@@ -20,9 +21,6 @@ import org.slf4j.LoggerFactory;
  */
 public final class Call {
     private static final Logger LOG = LoggerFactory.getLogger(Call.class);
-
-    /** Who asks, as long as requests carry no identity. */
-    public static final String TENANT = "default";
 
     /** Events written before looking again whether the client keeps up. */
     private static final int BATCH = 256;
@@ -65,7 +63,8 @@ public final class Call {
      */
     public void start(Generate generate, Reply answer) {
         var target = generate.target();
-        subject = Subjects.of(generate, runtime.adapters(), TENANT);
+        String tenant = Caller.of(outlet.caller()).tenantName();
+        subject = Subjects.of(generate, runtime.adapters(), tenant);
         reply = answer;
         unfinished = generate.prompts().size() * generate.candidates();
         request = generate;
@@ -76,7 +75,7 @@ public final class Call {
             var sink = new PromptSink(this, i * candidates, candidates);
             add(runtime.generate(
                     new GenerationRequest(
-                            id, TENANT, target.base().name(), target.adapters(), generate.prompts().get(i), generate.sampling(), candidates),
+                            id, tenant, target.base().name(), target.adapters(), generate.prompts().get(i), generate.sampling(), candidates),
                     sink));
         }
     }

@@ -41,7 +41,7 @@ final class GenerateEndpoint implements Handler {
     private void run(Exchange exchange, Call call) {
         try {
             Fields fields = new Fields(Json.object(exchange.request()));
-            Asked asked = reader.read(fields, targets.find(fields, exchange.request()), limits);
+            Asked asked = reader.read(fields, targets.find(fields, exchange), limits);
             call.start(asked.generate(), asked.reply(exchange));
         } catch (ApiException e) {
             reject(exchange, call, e.error());

@@ -8,6 +8,7 @@ import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.http.Exchange;
 import dev.polyphon.server.http.Response;
+import dev.polyphon.server.tenant.Caller;
 import java.io.IOException;
 import java.time.Instant;
 
@@ -24,22 +25,27 @@ final class ModelsEndpoint {
 
     /** Runs apart from the event loop: adapters may be many. */
     void list(Exchange exchange) {
-        exchange.offload(() -> exchange.respond(list()));
+        Caller caller = Caller.of(exchange.caller());
+        exchange.offload(() -> exchange.respond(list(caller)));
     }
 
-    private Response list() {
+    private Response list(Caller caller) {
         return Response.json(200, Json.bytes(json -> {
             json.writeStartObject();
             json.writeStringField("object", "list");
             json.writeArrayFieldStart("data");
             for (ModelInfo model : runtime.models()) {
-                write(json, model);
+                if (caller.mayUse(model.name())) {
+                    write(json, model);
+                }
             }
-            AdapterQuery query = AdapterQuery.visibleTo(Call.TENANT, PAGE);
+            AdapterQuery query = AdapterQuery.visibleTo(caller.tenantName(), PAGE);
             for (String next = ""; next != null;) {
                 AdapterPage page = runtime.adapters().list(query);
                 for (AdapterInfo adapter : page.adapters()) {
-                    write(json, adapter);
+                    if (caller.mayUse(adapter.base())) {
+                        write(json, adapter);
+                    }
                 }
                 next = page.next();
                 query = query.from(next);
@@ -51,8 +57,9 @@ final class ModelsEndpoint {
 
     void one(Exchange exchange) {
         String id = exchange.request().path().substring(ONE.length());
-        var model = runtime.model(id);
-        var adapter = runtime.adapters().find(Call.TENANT, id);
+        Caller caller = Caller.of(exchange.caller());
+        var model = runtime.model(id).filter(one -> caller.mayUse(one.name()));
+        var adapter = runtime.adapters().find(caller.tenantName(), id).filter(one -> caller.mayUse(one.base()));
         if (model.isPresent()) {
             exchange.respond(Response.json(200, Json.bytes(json -> write(json, model.get()))));
         } else if (adapter.isPresent()) {

@@ -1,0 +1,58 @@
+package dev.polyphon.server.tenant;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.time.LocalDate;
+import java.time.ZoneOffset;
+
+/** Tokens of the current day, which begins at midnight UTC. A clock that is set back does not begin an earlier one. May be used from any thread. */
+final class DayBudget {
+    private final InstantSource clock;
+    private LocalDate day;
+    private long used;
+
+    DayBudget(InstantSource clock, long usedToday) {
+        this.clock = clock;
+        this.day = today();
+        this.used = usedToday;
+    }
+
+    private LocalDate today() {
+        return LocalDate.ofInstant(clock.instant(), ZoneOffset.UTC);
+    }
+
+    private void turn() {
+        LocalDate today = today();
+        if (today.isAfter(day)) {
+            day = today;
+            used = 0;
+        }
+    }
+
+    /** Takes tokens, unless that would go over the limit. */
+    synchronized boolean take(long tokens, long limit) {
+        turn();
+        if (limit != Limits.NONE && used + Math.min(tokens, limit) > limit) {
+            return false;
+        }
+        used += tokens;
+        return true;
+    }
+
+    /** Takes, or with a negative number gives back, whatever the limit. */
+    synchronized void correct(long tokens) {
+        turn();
+        used = Math.max(0, used + tokens);
+    }
+
+    synchronized long used() {
+        turn();
+        return used;
+    }
+
+    Duration untilTomorrow() {
+        Instant now = clock.instant();
+        return Duration.between(now, LocalDate.ofInstant(now, ZoneOffset.UTC).plusDays(1).atStartOfDay().toInstant(ZoneOffset.UTC));
+    }
+}
