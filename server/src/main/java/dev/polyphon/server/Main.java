@@ -4,6 +4,7 @@ import dev.polyphon.engine.Devices;
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
 import dev.polyphon.engine.schedule.Fairness;
+import dev.polyphon.engine.schedule.PrefixSharing;
 import dev.polyphon.engine.schedule.SchedulePolicy;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.cli.adapter.AdapterCommand;
@@ -76,7 +77,8 @@ public final class Main {
 
     private static SchedulePolicy policy(SchedulingConfig config) {
         return new SchedulePolicy(Fairness.valueOf(config.fairness().toUpperCase(Locale.ROOT)), config.outputPrice(),
-                config.maxWait().isZero() ? null : config.maxWait(), config.tenantQueueLimit());
+                config.maxWait().isZero() ? null : config.maxWait(), config.tenantQueueLimit(),
+                PrefixSharing.valueOf(config.prefixCache().toUpperCase(Locale.ROOT)));
     }
 
     /** What a user can put right is told in one line; only a fault of the program comes with its stack. */

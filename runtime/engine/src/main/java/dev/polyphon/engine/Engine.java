@@ -147,7 +147,7 @@ public final class Engine implements Runtime {
 
     @Override
     public RuntimeStats stats() {
-        return new RuntimeStats(loop.running(), loop.waiting(), Map.of(), kvBlocks, loop.blocksUsed(), RuntimeStats.PrefixCache.NONE,
+        return new RuntimeStats(loop.running(), loop.waiting(), Map.of(), kvBlocks, loop.blocksUsed(), loop.prefixCache(),
                 adapters.loaded(), adapters.bytes());
     }
 
@@ -182,8 +182,7 @@ public final class Engine implements Runtime {
             int prefix = lease == null ? 0 : lease.weights().prefixLength();
             check(prompt, request.sampling(), prefix);
             AdapterPool.Lease held = lease;
-            String client = options.policy().fairness().client(request.tenant(), request.adapters());
-            ActiveGeneration generation = new ActiveGeneration(request.scheduling(), client, arrived, sink, () -> {
+            ActiveGeneration generation = new ActiveGeneration(options.policy(), request.scheduling(), request.adapters(), arrived, sink, () -> {
                 intake.end(request.tenant(), request.choices());
                 if (held != null) {
                     held.close();

@@ -3,6 +3,8 @@ package dev.polyphon.engine;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.schedule.PrefixSharing;
+import dev.polyphon.engine.schedule.SchedulePolicy;
 import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.Generation;
@@ -22,7 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** A request's tokens are the same alone and among any neighbours, whatever the arrivals, cancels, chunks and shortage of blocks. */
+/** A request's tokens are the same alone and among any neighbours, whatever the arrivals, cancels, chunks, shortage of blocks and cached prefixes. */
 class BatchIndependenceTest {
     private static final Path BASE = Path.of("src/test/resources/golden/bases/llama");
     private static final int[] RANKS = {4, 8, 16, 32, 64};
@@ -71,7 +73,12 @@ class BatchIndependenceTest {
     }
 
     private static Engine open(int maxSequences, int stepTokens, int blockSize, long kvBytes) throws IOException {
-        EngineOptions options = EngineOptions.of("tiny", BASE).withSteps(maxSequences, stepTokens).withKv(kvBytes, blockSize);
+        return open(maxSequences, stepTokens, blockSize, kvBytes, PrefixSharing.OFF);
+    }
+
+    private static Engine open(int maxSequences, int stepTokens, int blockSize, long kvBytes, PrefixSharing sharing) throws IOException {
+        EngineOptions options = EngineOptions.of("tiny", BASE).withSteps(maxSequences, stepTokens).withKv(kvBytes, blockSize)
+                .withPolicy(SchedulePolicy.DEFAULT.withPrefixCache(sharing));
         Engine engine = Engine.open(options, CpuKernels.open(2));
         ADAPTERS.forEach((name, path) -> engine.adapters().register(AdapterRegistration.folder(name, "tiny", path)));
         return engine;
@@ -100,7 +107,8 @@ class BatchIndependenceTest {
         // A position takes 2 layers x 2 x 32 floats; 80 positions hold the longest request, so that some runs are short of blocks.
         long kvBytes = 512L * (80 + blockSize + random.nextInt(400));
         List<Request> requests = new ArrayList<>(ALONE.keySet());
-        try (Engine engine = open(maxSequences, stepTokens, blockSize, kvBytes)) {
+        PrefixSharing sharing = seed % 4 == 0 ? PrefixSharing.OFF : PrefixSharing.TENANT;
+        try (Engine engine = open(maxSequences, stepTokens, blockSize, kvBytes, sharing)) {
             Map<Request, Collected> kept = new LinkedHashMap<>();
             for (int i = 0; i < 60; i++) {
                 Request request = requests.get(random.nextInt(requests.size()));

@@ -3,6 +3,7 @@ package dev.polyphon.engine;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.TokenEvent;
+import dev.polyphon.runtime.TokenLogprobs;
 import dev.polyphon.runtime.TokenSink;
 import java.util.ArrayList;
 import java.util.List;
@@ -12,6 +13,8 @@ import java.util.concurrent.CountDownLatch;
 /** A sink that keeps what it hears, for a single choice. */
 final class Collected implements TokenSink {
     final List<Integer> tokens = new ArrayList<>();
+    final List<TokenLogprobs> logprobs = new ArrayList<>();
+    int cachedTokens;
     final StringBuilder text = new StringBuilder();
     final CountDownLatch started = new CountDownLatch(1);
     final CompletableFuture<FinishReason> end = new CompletableFuture<>();
@@ -28,12 +31,14 @@ final class Collected implements TokenSink {
 
     @Override
     public void started(int promptTokens, int cachedTokens) {
+        this.cachedTokens = cachedTokens;
         started.countDown();
     }
 
     @Override
     public void token(TokenEvent event) {
         tokens.add(event.token());
+        logprobs.add(event.logprobs());
         text.append(event.text());
         enough.countDown();
     }

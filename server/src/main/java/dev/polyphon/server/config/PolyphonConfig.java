@@ -160,7 +160,8 @@ public record PolyphonConfig(
                 scheduling.oneOf("fairness", "tenant", List.of("tenant", "adapter", "none")),
                 scheduling.integer("outputPrice", 2, 0, 1000),
                 scheduling.duration("maxWait", Duration.ofMinutes(5), Duration.ZERO, HOUR),
-                tenantQueueLimit > 0 ? tenantQueueLimit : queueLimit - queueLimit / 8);
+                tenantQueueLimit > 0 ? tenantQueueLimit : queueLimit - queueLimit / 8,
+                scheduling.oneOf("prefixCache", "tenant", List.of("tenant", "shared", "off")));
     }
 
     private static TenancySettings tenancy(Section tenants) {

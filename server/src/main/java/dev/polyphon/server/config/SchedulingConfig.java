@@ -9,5 +9,6 @@ import java.time.Duration;
  * @param outputPrice what a token of output counts in that, one of a prompt being 1
  * @param maxWait longest time in the queue; 0 for as long as it takes
  * @param tenantQueueLimit most sequences of one tenant waiting and running, beyond which its requests are refused
+ * @param prefixCache which requests may use what was computed for the beginning of others: tenant, shared or off
  */
-public record SchedulingConfig(String fairness, int outputPrice, Duration maxWait, int tenantQueueLimit) {}
+public record SchedulingConfig(String fairness, int outputPrice, Duration maxWait, int tenantQueueLimit, String prefixCache) {}

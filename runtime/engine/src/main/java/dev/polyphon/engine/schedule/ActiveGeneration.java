@@ -4,6 +4,7 @@ import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.sample.Sampler;
 import dev.polyphon.engine.sample.Stopping;
 import dev.polyphon.engine.text.TextStream;
+import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.Scheduling;
@@ -45,13 +46,14 @@ public final class ActiveGeneration {
     }
 
     /**
-     * @param client whom its service is counted to
+     * @param policy says whom its service is counted to, and whose prefixes it uses
+     * @param adapters what it asks for
      * @param arrived when the request arrived, by {@link StepLoop#now}
      * @param onEnd runs once, after the last call to the sink, on the step loop's thread
      */
-    public ActiveGeneration(Scheduling scheduling, String client, long arrived, TokenSink sink, Runnable onEnd) {
+    public ActiveGeneration(SchedulePolicy policy, Scheduling scheduling, List<AdapterWeight> adapters, long arrived, TokenSink sink, Runnable onEnd) {
         this.scheduling = scheduling;
-        this.standing = Standing.of(scheduling, client, arrived);
+        this.standing = Standing.of(scheduling, policy.fairness().client(scheduling.tenant(), adapters), policy.prefixCache().scope(scheduling), arrived);
         this.arrived = arrived;
         this.sink = sink;
         this.onEnd = onEnd;
@@ -84,13 +86,13 @@ public final class ActiveGeneration {
         return sink;
     }
 
-    /** Tells the sink that the first of its tokens are about to be computed; false when that was told before. */
-    boolean start() {
+    /** Tells the sink that the first of its tokens are about to be computed, by this one of its continuations; false when that was told before. */
+    boolean start(Sequence first) {
         if (started) {
             return false;
         }
         started = true;
-        sink.started(continuations.getFirst().promptTokens(), 0);
+        sink.started(first.promptTokens(), first.cachedTokens());
         return true;
     }
 

@@ -9,25 +9,25 @@ public enum Fairness {
     /** Among tenants, by their shares. */
     TENANT {
         @Override
-        public String client(String tenant, List<AdapterWeight> adapters) {
+        String client(String tenant, List<AdapterWeight> adapters) {
             return tenant;
         }
     },
     /** Among each tenant's adapters, each with the tenant's share: for servers whose callers are told apart by their adapters. */
     ADAPTER {
         @Override
-        public String client(String tenant, List<AdapterWeight> adapters) {
+        String client(String tenant, List<AdapterWeight> adapters) {
             return adapters.stream().map(AdapterWeight::name).collect(Collectors.joining("\n", tenant + "\n", ""));
         }
     },
     /** Among nobody: first come, first served, but for priorities and deadlines. */
     NONE {
         @Override
-        public String client(String tenant, List<AdapterWeight> adapters) {
+        String client(String tenant, List<AdapterWeight> adapters) {
             return "";
         }
     };
 
     /** Whom a request's service is counted to. */
-    public abstract String client(String tenant, List<AdapterWeight> adapters);
+    abstract String client(String tenant, List<AdapterWeight> adapters);
 }

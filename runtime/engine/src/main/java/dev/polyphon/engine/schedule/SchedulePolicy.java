@@ -1,6 +1,7 @@
 package dev.polyphon.engine.schedule;
 
 import java.time.Duration;
+import java.util.Objects;
 
 /**
  * What an operator decides about scheduling.
@@ -9,11 +10,14 @@ import java.time.Duration;
  * @param outputPrice what a token of output counts in that, one of a prompt being 1
  * @param maxWait longest time in the queue of requests that do not say themselves; null for as long as it takes
  * @param tenantQueueLimit most sequences of one tenant accepted and not yet finished, beyond which its requests are refused
+ * @param prefixCache which requests may use what was computed for the beginning of others
  */
-public record SchedulePolicy(Fairness fairness, double outputPrice, Duration maxWait, int tenantQueueLimit) {
-    public static final SchedulePolicy DEFAULT = new SchedulePolicy(Fairness.TENANT, 2, null, Integer.MAX_VALUE);
+public record SchedulePolicy(Fairness fairness, double outputPrice, Duration maxWait, int tenantQueueLimit, PrefixSharing prefixCache) {
+    public static final SchedulePolicy DEFAULT = new SchedulePolicy(Fairness.TENANT, 2, null, Integer.MAX_VALUE, PrefixSharing.TENANT);
 
     public SchedulePolicy {
+        Objects.requireNonNull(fairness);
+        Objects.requireNonNull(prefixCache);
         if (!(outputPrice >= 0) || outputPrice == Double.POSITIVE_INFINITY) {
             throw new IllegalArgumentException("outputPrice must be 0 or more, found " + outputPrice);
         }
@@ -26,14 +30,18 @@ public record SchedulePolicy(Fairness fairness, double outputPrice, Duration max
     }
 
     public SchedulePolicy withFairness(Fairness value) {
-        return new SchedulePolicy(value, outputPrice, maxWait, tenantQueueLimit);
+        return new SchedulePolicy(value, outputPrice, maxWait, tenantQueueLimit, prefixCache);
     }
 
     public SchedulePolicy withMaxWait(Duration value) {
-        return new SchedulePolicy(fairness, outputPrice, value, tenantQueueLimit);
+        return new SchedulePolicy(fairness, outputPrice, value, tenantQueueLimit, prefixCache);
     }
 
     public SchedulePolicy withTenantQueueLimit(int value) {
-        return new SchedulePolicy(fairness, outputPrice, maxWait, value);
+        return new SchedulePolicy(fairness, outputPrice, maxWait, value, prefixCache);
+    }
+
+    public SchedulePolicy withPrefixCache(PrefixSharing value) {
+        return new SchedulePolicy(fairness, outputPrice, maxWait, tenantQueueLimit, value);
     }
 }

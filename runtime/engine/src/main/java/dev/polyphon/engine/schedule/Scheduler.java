@@ -41,6 +41,7 @@ final class Scheduler {
 
     private final Limits limits;
     private final BlockPool blocks;
+    private final PrefixCache cache;
     private final FairQueue queue;
     private final Listener listener;
     /** In order of admission. */
@@ -49,9 +50,10 @@ final class Scheduler {
     private long admissions;
 
     /** @param outputPrice what a token of output counts in sharing out, one of a prompt being 1 */
-    Scheduler(Limits limits, double outputPrice, BlockPool blocks, Listener listener) {
+    Scheduler(Limits limits, double outputPrice, BlockPool blocks, PrefixCache cache, Listener listener) {
         this.limits = limits;
         this.blocks = blocks;
+        this.cache = cache;
         this.listener = listener;
         queue = new FairQueue(outputPrice);
     }
@@ -103,6 +105,11 @@ final class Scheduler {
         return queue.overdue(now);
     }
 
+    /** Forgets what the last plan would have computed, and did not. */
+    void failed() {
+        cache.clear();
+    }
+
     /** The next step's work, sequences with the same adapter side by side; empty only when there is nothing to do. */
     List<Work> plan() {
         plan = new ArrayList<>();
@@ -139,11 +146,12 @@ final class Scheduler {
             Sequence next = leastServed(begun);
             Sequence first = admitting && running.size() < limits.maxSequences ? queue.first() : null;
             if (first != null && (next == null || goesBefore(first, next))) {
-                admitting = fits(first);
+                int[] cached = cache.find(first);
+                admitting = fits(first, cached);
                 if (!admitting) {
                     continue;
                 }
-                enter(first);
+                enter(first, cached);
                 next = first;
             } else if (next == null) {
                 return;
@@ -175,15 +183,22 @@ final class Scheduler {
     }
 
     private void settle(Work work) {
-        queue.chargePrompt(work.sequence(), work.from() + work.rows());
+        int end = work.from() + work.rows();
+        queue.chargePrompt(work.sequence(), end);
+        cache.publish(work.sequence(), end);
     }
 
     /**
      * A newcomer starts only when all it has, what others in the batch have still to compute of their prompts, and the next token of everyone running
      * find room: so that it is not preempted at once.
+     *
+     * @param cached blocks that it need not compute; those that nobody holds count among the free ones
      */
-    private boolean fits(Sequence sequence) {
+    private boolean fits(Sequence sequence, int[] cached) {
         int needed = (sequence.length() + limits.blockSize) / limits.blockSize;
+        for (int block : cached) {
+            needed -= blocks.held(block) ? 1 : 0;
+        }
         for (Sequence other : running) {
             needed += Math.max(0, (other.length() + limits.blockSize - 1) / limits.blockSize - other.blockCount()) + 1;
         }
@@ -207,10 +222,15 @@ final class Scheduler {
         return true;
     }
 
-    private void enter(Sequence sequence) {
+    private void enter(Sequence sequence, int[] cached) {
         queue.remove(sequence);
         running.add(sequence);
+        cache.adopt(sequence, cached);
+        boolean again = sequence.begun();
         sequence.enters(admissions++);
+        if (!again) {
+            cache.count(sequence);
+        }
         listener.admitted(sequence);
     }
 

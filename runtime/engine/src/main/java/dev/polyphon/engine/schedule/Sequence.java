@@ -13,6 +13,7 @@ import java.util.List;
 public class Sequence {
     private static final int[] NO_BLOCKS = {};
     private static final long WAITING = -1;
+    static final long UNCHAINED = 0;
 
     private final AdapterWeights adapter;
     private final int prefixLength;
@@ -30,6 +31,9 @@ public class Sequence {
     private long admission = WAITING;
     private boolean begun;
     private int counted;
+    private int cachedTokens;
+    private int chained;
+    private long chain = UNCHAINED;
 
     /** A sequence that stands like any other. */
     public Sequence(int[] prompt, AdapterWeights adapter) {
@@ -156,10 +160,36 @@ public class Sequence {
         return begun;
     }
 
+    /** Joins the batch with so many positions computed already. */
     final void enters(long number) {
         admission = number;
-        begun = true;
         client.running++;
+        if (!begun) {
+            begun = true;
+            cachedTokens = Math.max(0, computed - prefixLength);
+            countPrompt(computed);
+        }
+    }
+
+    /** Tokens of the prompt that had not to be computed when it first joined the batch. */
+    final int cachedTokens() {
+        return cachedTokens;
+    }
+
+    /** How many of its blocks the prefix cache knows. */
+    final int chained() {
+        return chained;
+    }
+
+    /** The number under which the last of those is known. */
+    final long chain() {
+        return chain;
+    }
+
+    /** Notes that the next block is known under a number. */
+    final void chain(long number) {
+        chain = number;
+        chained++;
     }
 
     final void leaves() {
@@ -185,6 +215,10 @@ public class Sequence {
         computed += rows;
     }
 
+    final void advanceTo(int position) {
+        computed = position;
+    }
+
     public final void addBlock(int block) {
         if (blockCount == blocks.length) {
             blocks = Arrays.copyOf(blocks, Math.max(8, 2 * blockCount));
@@ -194,11 +228,14 @@ public class Sequence {
 
     /** Gives all blocks back; what was in them has to be computed again. */
     final void releaseBlocks(BlockPool pool) {
-        for (int i = 0; i < blockCount; i++) {
+        for (int i = blockCount - 1; i >= 0; i--) {
+            // Of what is kept, the end goes first: without its beginning it is worth nothing.
             pool.release(blocks[i]);
         }
         blocks = NO_BLOCKS;
         blockCount = 0;
+        chained = 0;
+        chain = UNCHAINED;
         computed = given;
     }
 }

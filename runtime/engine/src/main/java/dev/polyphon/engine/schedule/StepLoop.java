@@ -12,6 +12,7 @@ import dev.polyphon.engine.schedule.ActiveGeneration.Continuation;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeObserver;
+import dev.polyphon.runtime.RuntimeStats;
 import dev.polyphon.runtime.TokenEvent;
 import java.time.Duration;
 import java.util.HashMap;
@@ -44,6 +45,7 @@ public final class StepLoop implements AutoCloseable {
     private final int vocabulary;
     private final RuntimeObserver observer;
     private final BlockPool blocks;
+    private final PrefixCache prefixes;
     private final Scheduler scheduler;
     private final float[] logits;
     private final Queue<Message> inbox = new ConcurrentLinkedQueue<>();
@@ -52,6 +54,7 @@ public final class StepLoop implements AutoCloseable {
     private volatile int running;
     private volatile int waiting;
     private volatile int blocksUsed;
+    private volatile RuntimeStats.PrefixCache prefixStats = RuntimeStats.PrefixCache.NONE;
     private final long epoch = System.nanoTime();
     private final Supplier<Duration> retryAfter;
     /** Generations whose sinks failed while the step was planned; they end after it, since it counts on what it computes for them. */
@@ -72,8 +75,9 @@ public final class StepLoop implements AutoCloseable {
         this.retryAfter = retryAfter;
         this.observer = observer;
         blocks = new BlockPool(cache.blocks());
+        prefixes = new PrefixCache(blocks, cache.blockSize());
         scheduler = new Scheduler(new Scheduler.Limits(decoder.maxLogitRows(), decoder.maxRows(), cache.blockSize()), policy.outputPrice(), blocks,
-                new Listener());
+                prefixes, new Listener());
         logits = new float[decoder.maxLogitRows() * vocabulary];
         thread = Thread.ofPlatform().name("polyphon-step").start(this::run);
     }
@@ -116,6 +120,11 @@ public final class StepLoop implements AutoCloseable {
         return blocksUsed;
     }
 
+    /** What the prefix cache found, and keeps. */
+    public RuntimeStats.PrefixCache prefixCache() {
+        return prefixStats;
+    }
+
     private void run() {
         while (!stopping) {
             try {
@@ -143,6 +152,7 @@ public final class StepLoop implements AutoCloseable {
         running = scheduler.running();
         waiting = scheduler.waiting();
         blocksUsed = blocks.used();
+        prefixStats = new RuntimeStats.PrefixCache(prefixes.queried(), prefixes.hit(), blocks.idle());
     }
 
     private synchronized void takeMessages() {
@@ -174,7 +184,7 @@ public final class StepLoop implements AutoCloseable {
         public void admitted(Sequence sequence) {
             ActiveGeneration generation = ((Continuation) sequence).generation;
             try {
-                if (generation.start()) {
+                if (generation.start(sequence)) {
                     observer.admitted(generation.scheduling().tenant(), Duration.ofNanos(now() - generation.arrived()));
                 }
             } catch (RuntimeException e) {
@@ -233,6 +243,7 @@ public final class StepLoop implements AutoCloseable {
                 fail(((Continuation) work.sequence()).generation, RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "a step of the engine failed: " + e));
             }
             brokenAtStart.clear();
+            scheduler.failed();
             return;
         }
         for (Work work : plan) {
@@ -306,6 +317,7 @@ public final class StepLoop implements AutoCloseable {
     private void failAll(RuntimeFault fault) {
         Set<ActiveGeneration> generations = new HashSet<>();
         brokenAtStart.clear();
+        scheduler.failed();
         scheduler.everything().forEach(s -> generations.add(((Continuation) s).generation));
         generations.forEach(g -> fail(g, fault));
         publish();

@@ -124,7 +124,7 @@ class FairnessTest {
     void clientsAreForgottenOnceThatChangesNothing() {
         FairQueue queue = new FairQueue(2);
         for (int i = 0; i < 10_000; i++) {
-            Sequence sequence = new Sequence(new int[1 + i % 7], null, new Standing("c" + i, 1, 0, Long.MAX_VALUE));
+            Sequence sequence = new Sequence(new int[1 + i % 7], null, new Standing("c" + i, 1, 0, Long.MAX_VALUE, null));
             queue.add(sequence);
             queue.remove(sequence);
             queue.chargePrompt(sequence, sequence.length());
@@ -152,7 +152,7 @@ class FairnessTest {
     }
 
     private static Sequence queued(FairQueue queue, Scheduling scheduling, long now) {
-        Sequence sequence = new Sequence(new int[1], null, Standing.of(scheduling, scheduling.tenant(), now));
+        Sequence sequence = new Sequence(new int[1], null, Standing.of(scheduling, scheduling.tenant(), null, now));
         queue.add(sequence);
         return sequence;
     }
@@ -160,7 +160,7 @@ class FairnessTest {
     @Test
     void onlyWhatHasNotBegunBecomesOverdue() {
         World world = new World(1, 1, 4, 1, 40);
-        Standing limited = new Standing("c", 1, 0, 100);
+        Standing limited = new Standing("c", 1, 0, 100, null);
         Sequence begun = world.arrive(limited, 4, 10);
         Sequence waits = world.arrive(limited, 4, 10);
         world.arrive("c", 1, 4, 10);
@@ -168,6 +168,6 @@ class FairnessTest {
         assertThat(begun.begun()).isTrue();
         assertThat(world.scheduler.overdue(99)).isEmpty();
         assertThat(world.scheduler.overdue(100)).containsExactly(waits);
-        assertThat(Standing.of(Scheduling.of("t"), "t", 5).deadline()).isEqualTo(Long.MAX_VALUE);
+        assertThat(Standing.of(Scheduling.of("t"), "t", null, 5).deadline()).isEqualTo(Long.MAX_VALUE);
     }
 }

@@ -2,7 +2,10 @@ package dev.polyphon.engine.schedule;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.engine.model.AdapterWeights.Prefix;
+import dev.polyphon.engine.model.AdapterWeights.Span;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -20,6 +23,7 @@ final class World {
 
     final Random random;
     final BlockPool blocks;
+    final PrefixCache prefixes;
     final Scheduler.Limits limits;
     final Scheduler scheduler;
     final List<AdapterWeights> adapters = new ArrayList<>();
@@ -29,13 +33,17 @@ final class World {
     /** Priced tokens that each client was given, those computed again not counted. */
     final Map<String, Double> service = new HashMap<>();
     private final Map<Sequence, Integer> paid = new HashMap<>();
+    /** What stands in the cache, by block and position: all that a key and value there depends on. */
+    private final long[][] content;
     int finished;
 
     World(long seed, int maxSequences, int stepTokens, int blockSize, int blockCount) {
         random = new Random(seed);
         blocks = new BlockPool(blockCount);
         limits = new Scheduler.Limits(maxSequences, stepTokens, blockSize);
-        scheduler = new Scheduler(limits, OUTPUT_PRICE, blocks, new Scheduler.Listener() {
+        prefixes = new PrefixCache(blocks, blockSize);
+        content = new long[blockCount][blockSize];
+        scheduler = new Scheduler(limits, OUTPUT_PRICE, blocks, prefixes, new Scheduler.Listener() {
             @Override
             public void admitted(Sequence sequence) {}
 
@@ -45,28 +53,58 @@ final class World {
             }
         });
         adapters.add(null);
-        for (int i = 0; i < 4; i++) {
-            adapters.add(new AdapterWeights("a" + i, 1, Map.of()));
+        adapters.add(new AdapterWeights("plain", 1, Map.of()));
+        adapters.add(new AdapterWeights("other", 1, Map.of()));
+        adapters.add(new AdapterWeights("embeddings", 1, Map.of(), new Prefix.Embeddings(new Rows(3)), new int[0]));
+        adapters.add(new AdapterWeights("keys", 1, Map.of(), new Prefix.KeysValues(List.of(new Rows(2)), List.of(new Rows(2))), new int[0]));
+        adapters.add(new AdapterWeights("invoked", 1, Map.of(), null, new int[] {1}));
+        adapters.add(AdapterWeights.onPrompt(adapters.get(1), 2, adapters.get(2), 3));
+    }
+
+    private record Rows(int rows) implements Tensor {
+        @Override
+        public int columns() {
+            return 1;
         }
+
+        @Override
+        public void close() {}
     }
 
     /** A sequence of a client that is next in that client's line. */
     Sequence arrive(String client, double share, int prompt, int generate) {
-        return arrive(new Standing(client, share, 0, Long.MAX_VALUE), prompt, generate);
+        return arrive(new Standing(client, share, 0, Long.MAX_VALUE, null), prompt, generate);
     }
 
     Sequence arrive(Standing standing, int prompt, int generate) {
-        Sequence sequence = new Sequence(new int[prompt], adapters.get(random.nextInt(adapters.size())), standing);
-        goal.put(sequence, prompt + generate);
+        return arrive(new Sequence(new int[prompt], adapters.get(random.nextInt(3)), standing), generate);
+    }
+
+    Sequence arrive(Sequence sequence, int generate) {
+        goal.put(sequence, sequence.length() + generate);
         scheduler.add(sequence);
         return sequence;
     }
 
     Sequence arriveAtRandom(String client, double share) {
+        return arriveAtRandom(new Standing(client, share, 0, Long.MAX_VALUE, null), new int[0]);
+    }
+
+    /** A sequence of random length with any adapter that it has room for, which may begin with a part of another's prompt. */
+    Sequence arriveAtRandom(Standing standing, int[] start) {
         int longest = scheduler.capacity();
-        int prompt = 1 + random.nextInt(Math.min(longest, 40));
-        int generate = 1 + random.nextInt(Math.max(1, Math.min(20, longest - prompt)));
-        return arrive(client, share, prompt, Math.min(generate, Math.max(1, longest - prompt)));
+        AdapterWeights adapter = adapters.get(random.nextInt(adapters.size()));
+        if (adapter != null && adapter.prefixLength() + 2 > longest) {
+            adapter = null;
+        }
+        int room = longest - (adapter == null ? 0 : adapter.prefixLength());
+        int[] prompt = new int[1 + random.nextInt(Math.max(1, Math.min(room - 1, 40)))];
+        int common = Math.min(prompt.length, random.nextInt(start.length + 1));
+        for (int i = 0; i < prompt.length; i++) {
+            prompt[i] = i < common ? start[i] : random.nextInt(3);
+        }
+        int generate = 1 + random.nextInt(Math.max(1, Math.min(20, room - prompt.length)));
+        return arrive(new Sequence(prompt, adapter, standing), Math.min(generate, room - prompt.length));
     }
 
     void cancelSome() {
@@ -80,12 +118,15 @@ final class World {
         List<Work> plan = scheduler.plan();
         assertThat(plan.isEmpty()).as("work-conserving").isEqualTo(goal.isEmpty());
         checkPlan(plan);
+        compute(plan);
         for (Work work : plan) {
             boolean samples = work.samples();
             Sequence s = work.sequence();
             s.advance(work.rows());
-            int promptRows = Math.max(0, Math.min(s.computed(), s.promptTokens()) - paid.getOrDefault(s, 0));
-            paid.merge(s, promptRows, Integer::sum);
+            int end = s.prefixLength() + s.promptTokens();
+            int before = paid.getOrDefault(s, Math.max(s.given(), Math.min(work.from(), end)));
+            int promptRows = Math.max(0, Math.min(s.computed(), end) - before);
+            paid.put(s, before + promptRows);
             service.merge(s.standing().client(), promptRows + (samples ? OUTPUT_PRICE : 0), Double::sum);
             if (samples) {
                 scheduler.append(s, 7);
@@ -98,6 +139,39 @@ final class World {
         }
         checkBlocks();
         return plan;
+    }
+
+    /** Writes what the planned rows leave in the cache, then looks whether each finds there what it would have computed alone. */
+    private void compute(List<Work> plan) {
+        for (Work work : plan) {
+            long[] alone = alone(work.sequence());
+            for (int p = work.from() == work.sequence().given() ? 0 : work.from(); p < work.from() + work.rows(); p++) {
+                content[work.sequence().blocks()[p / limits.blockSize()]][p % limits.blockSize()] = alone[p];
+            }
+        }
+        for (Work work : plan) {
+            long[] alone = alone(work.sequence());
+            for (int p = 0; p < work.from() + work.rows(); p++) {
+                assertThat(content[work.sequence().blocks()[p / limits.blockSize()]][p % limits.blockSize()]).as("what position %d sees", p).isEqualTo(alone[p]);
+            }
+        }
+    }
+
+    /** For each position of a sequence, a number that stands for everything its key and value depend on. */
+    private static long[] alone(Sequence s) {
+        long[] numbers = new long[s.length()];
+        long all = 1;
+        for (int p = 0; p < numbers.length; p++) {
+            all = 31 * all + s.token(p) + (p < s.prefixLength() ? System.identityHashCode(s.adapter()) : 0);
+            for (Span span : s.spans()) {
+                if (span.from() <= p && p < span.to()) {
+                    all = 31 * all + System.identityHashCode(span.adapter());
+                }
+            }
+            all *= 0x9E3779B97F4A7C15L;
+            numbers[p] = all;
+        }
+        return numbers;
     }
 
     private void checkPlan(List<Work> plan) {
@@ -123,8 +197,10 @@ final class World {
     }
 
     private void checkBlocks() {
-        int[] held = goal.keySet().stream().flatMapToInt(s -> Arrays.stream(s.blocks(), 0, s.blockCount())).toArray();
-        assertThat(IntStream.of(held).distinct().count()).as("no block in two hands").isEqualTo(held.length);
-        assertThat(blocks.used()).as("no block lost").isEqualTo(held.length);
+        long held = goal.keySet().stream().flatMapToInt(s -> Arrays.stream(s.blocks(), 0, s.blockCount())).distinct().count();
+        assertThat(blocks.used()).as("no block lost").isEqualTo((int) held);
+        int[] written = goal.keySet().stream()
+                .flatMapToInt(s -> Arrays.stream(s.blocks(), Math.min(s.blockCount(), s.computed() / limits.blockSize()), s.blockCount())).toArray();
+        assertThat(IntStream.of(written).distinct().count()).as("no block that is written to in two hands").isEqualTo(written.length);
     }
 }
