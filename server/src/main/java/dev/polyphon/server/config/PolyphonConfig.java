@@ -6,6 +6,7 @@ import dev.polyphon.server.observe.AccessLog;
 import dev.polyphon.server.observe.ObserveSettings;
 import dev.polyphon.server.openai.AdapterSettings;
 import dev.polyphon.server.openai.RequestLimits;
+import dev.polyphon.server.tenant.JwtSettings;
 import dev.polyphon.server.tenant.TenancySettings;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -85,7 +86,7 @@ public record PolyphonConfig(
                 new AdapterSettings(adapters.flag("loading", true), adapters.paths("roots")),
                 operations(root.section("operations")),
                 engine,
-                tenancy(root.section("tenants")),
+                tenancy(root.section("tenants"), root.section("jwt")),
                 observe(root.section("metrics"), log, engine),
                 log.oneOf("level", "info", List.of("trace", "debug", "info", "warn", "error", "off")));
     }
@@ -164,9 +165,26 @@ public record PolyphonConfig(
                 scheduling.oneOf("prefixCache", "tenant", List.of("tenant", "shared", "off")));
     }
 
-    private static TenancySettings tenancy(Section tenants) {
+    private static TenancySettings tenancy(Section tenants, Section jwt) {
         String store = tenants.text("store", "");
-        return new TenancySettings(store.isEmpty() ? null : Path.of(store), tenants.flag("openMetrics", false));
+        return new TenancySettings(store.isEmpty() ? null : Path.of(store), tenants.flag("openMetrics", false), jwt(jwt));
+    }
+
+    private static JwtSettings jwt(Section jwt) {
+        var settings = new JwtSettings(
+                jwt.text("issuer", ""),
+                jwt.text("jwks", ""),
+                jwt.text("audience", "polyphon"),
+                Set.copyOf(jwt.someOf("algorithms", List.of("RS256", "ES256"), List.of("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"))),
+                jwt.text("tenantClaim", "tenant"),
+                jwt.text("roleClaim", ""),
+                jwt.duration("skew", Duration.ofSeconds(60), Duration.ZERO, Duration.ofMinutes(10)));
+        for (String address : new String[] {settings.issuer(), settings.jwks()}) {
+            if (!address.isEmpty() && !address.matches("https://.+|http://(127\\.0\\.0\\.1|localhost|\\[::1])(:\\d+)?(/.*)?")) {
+                throw new ConfigException("jwt.issuer and jwt.jwks must be https:// addresses, unless they are on this machine, found " + address);
+            }
+        }
+        return settings;
     }
 
     private static ObserveSettings observe(Section metrics, Section log, EngineConfig engine) {

@@ -71,6 +71,15 @@ final class Section {
                 value.isTextual() && words.contains(value.textValue()) ? Optional.of(value.textValue()) : Optional.empty());
     }
 
+    /** One or more words out of those there are. */
+    List<String> someOf(String key, List<String> standard, List<String> words) {
+        return read(key, standard, "a list of some of " + String.join(", ", words), value -> {
+            var some = new ArrayList<String>();
+            value.forEach(element -> some.add(element.asText()));
+            return value.isArray() && !some.isEmpty() && words.containsAll(some) ? Optional.of(List.copyOf(some)) : Optional.empty();
+        });
+    }
+
     List<Path> paths(String key) {
         return read(key, List.of(), "a list of folders", value -> {
             if (!value.isArray()) {

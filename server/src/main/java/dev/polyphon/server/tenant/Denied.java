@@ -14,6 +14,8 @@ public final class Denied extends RuntimeException {
         BAD_KEY,
         /** Who asks is known, and may not. */
         FORBIDDEN,
+        /** It cannot be found out at the moment. */
+        UNAVAILABLE,
         REQUESTS_PER_MINUTE,
         TOKENS_PER_MINUTE,
         TOKENS_PER_DAY,

@@ -11,23 +11,26 @@ import java.util.function.Consumer;
  * Stands before the routes: finds out who asks, whether that one may, and whether it is not too much. What it finds it leaves with the exchange, for
  * {@link Caller#of}.
  *
- * <p>A key comes as {@code Authorization: Bearer KEY}, or as {@code X-API-Key} or {@code api-key}.
+ * <p>A key, or a token of an OpenID issuer, comes as {@code Authorization: Bearer KEY}, or as {@code X-API-Key} or {@code api-key}.
  */
 final class Gate implements Filter {
     private static final String BEARER = "bearer ";
 
     private final Tenants tenants;
+    private final JwtVerifier tokens;
     private final boolean openMetrics;
     private final BiFunction<Exchange, Denied, Response> errors;
     private final Consumer<AuditEntry> audit;
 
     /**
+     * @param tokens checks tokens that come in the place of a key; null where none is taken
      * @param openMetrics whether anyone may read the metrics
      * @param errors says no in the words of the route's protocol
      * @param audit hears what operators do
      */
-    Gate(Tenants tenants, boolean openMetrics, BiFunction<Exchange, Denied, Response> errors, Consumer<AuditEntry> audit) {
+    Gate(Tenants tenants, JwtVerifier tokens, boolean openMetrics, BiFunction<Exchange, Denied, Response> errors, Consumer<AuditEntry> audit) {
         this.tenants = tenants;
+        this.tokens = tokens;
         this.openMetrics = openMetrics;
         this.errors = errors;
         this.audit = audit;
@@ -41,12 +44,35 @@ final class Gate implements Filter {
             return;
         }
         try {
-            admit(exchange, access, tenants.authenticate(key(exchange)));
+            String key = key(exchange);
+            if (tokens != null && JwtVerifier.looksLikeOne(key)) {
+                exchange.offload(() -> verify(exchange, access, key, next));
+                return;
+            }
+            admit(exchange, access, tenants.authenticate(key));
         } catch (Denied denied) {
             exchange.respond(errors.apply(exchange, denied));
             return;
         }
         next.run();
+    }
+
+    /** Checks a token, which may wait for its issuer, and goes on on the event loop. */
+    private void verify(Exchange exchange, Access access, String token, Runnable next) {
+        try {
+            Caller caller = tokens.authenticate(token);
+            exchange.execute(() -> {
+                try {
+                    admit(exchange, access, caller);
+                } catch (Denied denied) {
+                    exchange.respond(errors.apply(exchange, denied));
+                    return;
+                }
+                next.run();
+            });
+        } catch (Denied denied) {
+            exchange.respond(errors.apply(exchange, denied));
+        }
     }
 
     private void admit(Exchange exchange, Access access, Caller caller) {

@@ -50,7 +50,7 @@ public final class Tenancy implements AutoCloseable {
 
     /** @param errors says no in the words of a route's protocol */
     public Filter gate(BiFunction<Exchange, Denied, Response> errors) {
-        return tenants == null ? Filter.NONE : new Gate(tenants, settings.openMetrics(), errors, meter::audit);
+        return tenants == null ? Filter.NONE : new Gate(tenants, settings.jwt().enabled() ? new JwtVerifier(settings.jwt(), tenants) : null, settings.openMetrics(), errors, meter::audit);
     }
 
     /** Writes what was used until now. */
