@@ -8,19 +8,22 @@ import dev.polyphon.engine.schedule.PrefixSharing;
 import dev.polyphon.engine.schedule.SchedulePolicy;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.cli.adapter.AdapterCommand;
+import dev.polyphon.server.cli.OperatorKeyCommand;
 import dev.polyphon.server.cli.PullCommand;
 import dev.polyphon.server.cli.ServeCommand;
 import dev.polyphon.server.cli.VerifyCommand;
+import dev.polyphon.server.cli.remote.AuditCommand;
 import dev.polyphon.server.cli.remote.CancelCommand;
 import dev.polyphon.server.cli.remote.ChatCommand;
 import dev.polyphon.server.cli.remote.CompleteCommand;
+import dev.polyphon.server.cli.remote.KeyCommands;
 import dev.polyphon.server.cli.remote.ListCommand;
 import dev.polyphon.server.cli.remote.LoadCommand;
 import dev.polyphon.server.cli.remote.OperationsCommand;
+import dev.polyphon.server.cli.remote.TenantCommands;
 import dev.polyphon.server.cli.remote.TopCommand;
 import dev.polyphon.server.cli.remote.UnloadCommand;
-import dev.polyphon.server.cli.tenant.KeyCommand;
-import dev.polyphon.server.cli.tenant.OperatorKeyCommand;
+import dev.polyphon.server.cli.remote.UsageCommand;
 import dev.polyphon.server.config.ConfigException;
 import dev.polyphon.server.config.EngineConfig;
 import dev.polyphon.server.config.SchedulingConfig;
@@ -60,8 +63,11 @@ public final class Main {
                         .addSubcommand(new UnloadCommand())
                         .addSubcommand(new OperationsCommand())
                         .addSubcommand(new CancelCommand()))
-                .addSubcommand(new CommandLine(new KeyCommand())
+                .addSubcommand(TenantCommands.group())
+                .addSubcommand(new CommandLine(KeyCommands.group())
                         .addSubcommand(new OperatorKeyCommand()))
+                .addSubcommand(new UsageCommand())
+                .addSubcommand(new AuditCommand())
                 .addSubcommand(new ChatCommand())
                 .addSubcommand(new CompleteCommand())
                 .addSubcommand(new TopCommand())

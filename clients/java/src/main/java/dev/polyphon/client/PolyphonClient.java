@@ -154,6 +154,17 @@ public final class PolyphonClient implements AutoCloseable {
         return OPERATIONS + "/" + URLEncoder.encode(id, StandardCharsets.UTF_8);
     }
 
+    /**
+     * Asks the server's API for operators (tenants, keys, usage, ...), or any of its routes that answers with JSON.
+     *
+     * @param path with its query
+     * @param body null for none
+     */
+    public JsonNode admin(String method, String path, ObjectNode body) throws IOException, InterruptedException {
+        var publisher = body == null ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(body.toString());
+        return JSON.readTree(checked(http.send(request(path).header("Content-Type", "application/json").method(method, publisher).build(), BodyHandlers.ofString())));
+    }
+
     public Metrics metrics() throws IOException, InterruptedException {
         return Metrics.parse(text("/metrics", null));
     }

@@ -1,4 +1,4 @@
-package dev.polyphon.server.cli.tenant;
+package dev.polyphon.server.cli;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.polyphon.server.tenant.Role;

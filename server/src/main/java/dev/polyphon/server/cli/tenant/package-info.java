@@ -1,2 +1,0 @@
-/** {@code polyphon tenant} and {@code polyphon key}: who may use a server. */
-package dev.polyphon.server.cli.tenant;
