@@ -31,6 +31,7 @@ import dev.polyphon.server.observe.Version;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Locale;
 import picocli.AutoComplete;
 import picocli.CommandLine;
@@ -83,8 +84,12 @@ public final class Main {
 
     private static SchedulePolicy policy(SchedulingConfig config) {
         return new SchedulePolicy(Fairness.valueOf(config.fairness().toUpperCase(Locale.ROOT)), config.outputPrice(),
-                config.maxWait().isZero() ? null : config.maxWait(), config.tenantQueueLimit(),
-                PrefixSharing.valueOf(config.prefixCache().toUpperCase(Locale.ROOT)));
+                orNone(config.maxWait()), config.tenantQueueLimit(), PrefixSharing.valueOf(config.prefixCache().toUpperCase(Locale.ROOT)),
+                orNone(config.tokenTime()));
+    }
+
+    private static Duration orNone(Duration limit) {
+        return limit.isZero() ? null : limit;
     }
 
     /** What a user can put right is told in one line; only a fault of the program comes with its stack. */

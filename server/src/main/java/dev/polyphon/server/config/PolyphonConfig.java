@@ -162,7 +162,8 @@ public record PolyphonConfig(
                 scheduling.integer("outputPrice", 2, 0, 1000),
                 scheduling.duration("maxWait", Duration.ofMinutes(5), Duration.ZERO, HOUR),
                 tenantQueueLimit > 0 ? tenantQueueLimit : queueLimit - queueLimit / 8,
-                scheduling.oneOf("prefixCache", "tenant", List.of("tenant", "shared", "off")));
+                scheduling.oneOf("prefixCache", "tenant", List.of("tenant", "shared", "off")),
+                scheduling.duration("tokenTime", Duration.ofMillis(200), Duration.ZERO, HOUR));
     }
 
     private static TenancySettings tenancy(Section tenants, Section jwt) {

@@ -10,5 +10,7 @@ import java.time.Duration;
  * @param maxWait longest time in the queue; 0 for as long as it takes
  * @param tenantQueueLimit most sequences of one tenant waiting and running, beyond which its requests are refused
  * @param prefixCache which requests may use what was computed for the beginning of others: tenant, shared or off
+ * @param tokenTime longest a step should take in which sequences go on and prompts are read; 0 for any
  */
-public record SchedulingConfig(String fairness, int outputPrice, Duration maxWait, int tenantQueueLimit, String prefixCache) {}
+public record SchedulingConfig(String fairness, int outputPrice, Duration maxWait, int tenantQueueLimit, String prefixCache,
+        Duration tokenTime) {}

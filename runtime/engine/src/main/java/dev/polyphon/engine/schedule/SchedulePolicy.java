@@ -11,9 +11,10 @@ import java.util.Objects;
  * @param maxWait longest time in the queue of requests that do not say themselves; null for as long as it takes
  * @param tenantQueueLimit most sequences of one tenant accepted and not yet finished, beyond which its requests are refused
  * @param prefixCache which requests may use what was computed for the beginning of others
+ * @param tokenTime longest a step should take in which sequences go on and prompts are read; null for any
  */
-public record SchedulePolicy(Fairness fairness, double outputPrice, Duration maxWait, int tenantQueueLimit, PrefixSharing prefixCache) {
-    public static final SchedulePolicy DEFAULT = new SchedulePolicy(Fairness.TENANT, 2, null, Integer.MAX_VALUE, PrefixSharing.TENANT);
+public record SchedulePolicy(Fairness fairness, double outputPrice, Duration maxWait, int tenantQueueLimit, PrefixSharing prefixCache, Duration tokenTime) {
+    public static final SchedulePolicy DEFAULT = new SchedulePolicy(Fairness.TENANT, 2, null, Integer.MAX_VALUE, PrefixSharing.TENANT, null);
 
     public SchedulePolicy {
         Objects.requireNonNull(fairness);
@@ -24,24 +25,31 @@ public record SchedulePolicy(Fairness fairness, double outputPrice, Duration max
         if (maxWait != null && (maxWait.isNegative() || maxWait.isZero())) {
             throw new IllegalArgumentException("maxWait must be above 0, found " + maxWait);
         }
+        if (tokenTime != null && (tokenTime.isNegative() || tokenTime.isZero())) {
+            throw new IllegalArgumentException("tokenTime must be above 0, found " + tokenTime);
+        }
         if (tenantQueueLimit < 1) {
             throw new IllegalArgumentException("tenantQueueLimit must be 1 or more, found " + tenantQueueLimit);
         }
     }
 
     public SchedulePolicy withFairness(Fairness value) {
-        return new SchedulePolicy(value, outputPrice, maxWait, tenantQueueLimit, prefixCache);
+        return new SchedulePolicy(value, outputPrice, maxWait, tenantQueueLimit, prefixCache, tokenTime);
     }
 
     public SchedulePolicy withMaxWait(Duration value) {
-        return new SchedulePolicy(fairness, outputPrice, value, tenantQueueLimit, prefixCache);
+        return new SchedulePolicy(fairness, outputPrice, value, tenantQueueLimit, prefixCache, tokenTime);
     }
 
     public SchedulePolicy withTenantQueueLimit(int value) {
-        return new SchedulePolicy(fairness, outputPrice, maxWait, value, prefixCache);
+        return new SchedulePolicy(fairness, outputPrice, maxWait, value, prefixCache, tokenTime);
     }
 
     public SchedulePolicy withPrefixCache(PrefixSharing value) {
-        return new SchedulePolicy(fairness, outputPrice, maxWait, tenantQueueLimit, value);
+        return new SchedulePolicy(fairness, outputPrice, maxWait, tenantQueueLimit, value, tokenTime);
+    }
+
+    public SchedulePolicy withTokenTime(Duration value) {
+        return new SchedulePolicy(fairness, outputPrice, maxWait, tenantQueueLimit, prefixCache, value);
     }
 }

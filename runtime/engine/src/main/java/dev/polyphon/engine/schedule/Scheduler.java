@@ -11,8 +11,8 @@ import java.util.Map;
  * Decides what each step computes: continuous batching at the granularity of tokens with chunked prefill (Orca, Yu et al. 2022; Sarathi, Agrawal et
  * al. 2023) over paged KV blocks, shared out fairly ({@link FairQueue}). Pure bookkeeping, used by the step loop's thread alone.
  *
- * <p>Every step takes one row of each sequence that decodes, then chunks of prompts until the token budget is spent, each of the client that has had the
- * least. A sequence is admitted when its first chunk is taken. When blocks run out, the newest sequence of the client that has had the most gives its own
+ * <p>Every step takes one row of each sequence that decodes, then chunks of prompts until the token budget is spent or as many as the time goal allows
+ * ({@link ChunkPacer}), each of the client that has had the least. A sequence is admitted when its first chunk is taken. When blocks run out, the newest sequence of the client that has had the most gives its own
  * back and is computed again later. While a client waits its counter stands still and the others' grow, so every sequence ends.
  */
 final class Scheduler {
@@ -43,19 +43,21 @@ final class Scheduler {
     private final BlockPool blocks;
     private final PrefixCache cache;
     private final FairQueue queue;
+    private final ChunkPacer pacer;
     private final Listener listener;
     /** In order of admission. */
     private final List<Sequence> running = new ArrayList<>();
     private List<Work> plan = List.of();
+    private int decodeRows;
     private long admissions;
 
-    /** @param outputPrice what a token of output counts in sharing out, one of a prompt being 1 */
-    Scheduler(Limits limits, double outputPrice, BlockPool blocks, PrefixCache cache, Listener listener) {
+    Scheduler(Limits limits, SchedulePolicy policy, BlockPool blocks, PrefixCache cache, Listener listener) {
         this.limits = limits;
         this.blocks = blocks;
         this.cache = cache;
         this.listener = listener;
-        queue = new FairQueue(outputPrice);
+        queue = new FairQueue(policy.outputPrice());
+        pacer = new ChunkPacer(policy.tokenTime());
     }
 
     /** Longest sequence that can ever be computed. */
@@ -105,6 +107,17 @@ final class Scheduler {
         return queue.overdue(now);
     }
 
+    /** The last plan was computed and took so long. */
+    void computed(long nanos) {
+        int rows = 0;
+        for (Work work : plan) {
+            rows += work.rows();
+        }
+        if (decodeRows > 0 && rows > decodeRows) {
+            pacer.measured(rows - decodeRows, nanos);
+        }
+    }
+
     /** Forgets what the last plan would have computed, and did not. */
     void failed() {
         cache.clear();
@@ -114,7 +127,9 @@ final class Scheduler {
     List<Work> plan() {
         plan = new ArrayList<>();
         decode();
-        prefill(limits.stepTokens - plan.size());
+        decodeRows = plan.size();
+        int room = limits.stepTokens - decodeRows;
+        prefill(decodeRows > 0 ? pacer.rows(room) : room);
         while (plan.isEmpty() && !running.isEmpty()) {
             // All have begun their prompts, and none has room to go on.
             preempt(mostServed());

@@ -76,8 +76,8 @@ public final class StepLoop implements AutoCloseable {
         this.observer = observer;
         blocks = new BlockPool(cache.blocks());
         prefixes = new PrefixCache(blocks, cache.blockSize());
-        scheduler = new Scheduler(new Scheduler.Limits(decoder.maxLogitRows(), decoder.maxRows(), cache.blockSize()), policy.outputPrice(), blocks,
-                prefixes, new Listener());
+        scheduler = new Scheduler(new Scheduler.Limits(decoder.maxLogitRows(), decoder.maxRows(), cache.blockSize()), policy, blocks, prefixes,
+                new Listener());
         logits = new float[decoder.maxLogitRows() * vocabulary];
         thread = Thread.ofPlatform().name("polyphon-step").start(this::run);
     }
@@ -265,7 +265,9 @@ public final class StepLoop implements AutoCloseable {
                 }
             }
         }
-        observer.step(new RuntimeObserver.Step(Duration.ofNanos(System.nanoTime() - start), plan.size(), distinct(adapters), decodeRows,
+        long nanos = System.nanoTime() - start;
+        scheduler.computed(nanos);
+        observer.step(new RuntimeObserver.Step(Duration.ofNanos(nanos), plan.size(), distinct(adapters), decodeRows,
                 batch.rows() - decodeRows));
     }
 

@@ -6,6 +6,7 @@ import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.model.AdapterWeights.Prefix;
 import dev.polyphon.engine.model.AdapterWeights.Span;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -19,7 +20,7 @@ import java.util.stream.IntStream;
 
 /** A scheduler whose sequences are "computed" by counting, with every invariant checked at every step. */
 final class World {
-    static final double OUTPUT_PRICE = 2;
+    static final double OUTPUT_PRICE = SchedulePolicy.DEFAULT.outputPrice();
 
     final Random random;
     final BlockPool blocks;
@@ -43,7 +44,7 @@ final class World {
         limits = new Scheduler.Limits(maxSequences, stepTokens, blockSize);
         prefixes = new PrefixCache(blocks, blockSize);
         content = new long[blockCount][blockSize];
-        scheduler = new Scheduler(limits, OUTPUT_PRICE, blocks, prefixes, new Scheduler.Listener() {
+        scheduler = new Scheduler(limits, SchedulePolicy.DEFAULT.withTokenTime(Duration.ofNanos(100)), blocks, prefixes, new Scheduler.Listener() {
             @Override
             public void admitted(Sequence sequence) {}
 
@@ -137,6 +138,7 @@ final class World {
                 }
             }
         }
+        scheduler.computed(1 + random.nextInt(300));
         checkBlocks();
         return plan;
     }
