@@ -15,6 +15,7 @@ import dev.polyphon.server.observe.Observation;
 import dev.polyphon.server.observe.Observers;
 import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.OpenAiApi;
+import dev.polyphon.server.openapi.OpenApi;
 import dev.polyphon.server.tenant.Denied;
 import dev.polyphon.server.tenant.Tenancy;
 import java.io.IOException;
@@ -32,6 +33,7 @@ public final class PolyphonServer implements AutoCloseable {
     private final Runtime runtime;
     private final Tenancy tenancy;
     private final OperationQueue operations;
+    private final Router router;
     private final HttpServer http;
     private volatile boolean ready = true;
 
@@ -46,6 +48,7 @@ public final class PolyphonServer implements AutoCloseable {
         try {
             runtime = tenancy.govern(computing);
             operations = new OperationQueue(runtime, config.operations());
+            router = new Router((status, message) -> ApiError.transport(status, message).response(), tenancy.gate(PolyphonServer::denied));
             http = start();
         } catch (IOException | RuntimeException e) {
             tenancy.close();
@@ -59,13 +62,13 @@ public final class PolyphonServer implements AutoCloseable {
 
     private HttpServer start() throws IOException {
         var observation = new Observation(config.observe(), runtime);
-        var router = new Router((status, message) -> ApiError.transport(status, message).response(), tenancy.gate(PolyphonServer::denied));
         var statistics = new Statistics();
         var requests = new Observers(List.of(observation.requests(), statistics));
         OpenAiApi.addTo(router, runtime, config.limits(), config.adapters(), requests);
         KserveApi.addTo(router, runtime, config.limits(), config.adapters(), requests, statistics, () -> ready);
         AdminApi.addTo(router, runtime, config.adapters(), operations, tenancy);
         Console.addTo(router, runtime);
+        OpenApi.addTo(router);
         observation.addTo(router, () -> ready && !runtime.models().isEmpty());
         return HttpServer.start(config.http(), router, (status, message) -> ApiError.transport(status, message).response(), observation.http());
     }
@@ -74,6 +77,11 @@ public final class PolyphonServer implements AutoCloseable {
     private static Response denied(Exchange exchange, Denied denied) {
         ApiError error = ApiError.of(denied);
         return exchange.route().startsWith("/v2") ? KserveApi.error(error) : error.response();
+    }
+
+    /** Every route as {@code METHOD pattern}. */
+    public List<String> routes() {
+        return router.routes();
     }
 
     /** Who may use the server. */
