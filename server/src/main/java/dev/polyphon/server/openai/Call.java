@@ -45,6 +45,7 @@ public final class Call {
     private boolean over;
     private int unfinished;
     private int promptTokens;
+    private int cachedTokens;
     private int generatedTokens;
 
     /** Called on the event loop. */
@@ -75,7 +76,8 @@ public final class Call {
             var sink = new PromptSink(this, i * candidates, candidates);
             add(runtime.generate(
                     new GenerationRequest(
-                            id, tenant, target.base().name(), target.adapters(), generate.prompts().get(i), generate.sampling(), candidates),
+                            id, target.base().name(), target.adapters(), generate.prompts().get(i), generate.sampling(), candidates,
+                            generate.urgency().of(tenant)),
                     sink));
         }
     }
@@ -178,6 +180,7 @@ public final class Call {
             }
             case Event.Started event -> {
                 promptTokens += event.promptTokens();
+                cachedTokens += event.cachedTokens();
                 reply.started(event.promptTokens());
                 if (started == 0) {
                     started = event.time();
@@ -195,7 +198,7 @@ public final class Call {
                 reply.finished(finished.choice(), finished.text(), finished.reason());
                 if (--unfinished == 0) {
                     over(ApiObserver.Outcome.OK);
-                    reply.done(new Usage(promptTokens, generatedTokens));
+                    reply.done(new Usage(promptTokens, generatedTokens, cachedTokens));
                 }
             }
             case Event.Failed failed -> fail(failed.fault());
@@ -223,7 +226,7 @@ public final class Call {
         over = true;
         events.clear();
         var times = new ApiObserver.Times(outlet.request().received(), accepted, started, first, System.nanoTime());
-        var usage = new Usage(promptTokens, generatedTokens);
+        var usage = new Usage(promptTokens, generatedTokens, cachedTokens);
         String id = request == null ? "" : request.id();
         note(id, usage);
         observer.ended(new ApiObserver.Ended(outlet.request(), id, subject, outcome, times, usage));

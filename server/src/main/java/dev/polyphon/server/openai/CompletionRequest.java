@@ -32,7 +32,8 @@ final class CompletionRequest {
                 .logprobs(candidates > choices ? Math.max(0, logprobs) : logprobs)
                 .build();
         var format = new CompletionFormat(target.requested(), echoes(fields, prompts, logprobs), choices, logprobs >= 0);
-        var generate = new Generate(format.id(), "text_completion", target, prompts, sampling, candidates, choices, stream);
+        var generate = new Generate(format.id(), "text_completion", target, prompts, sampling, candidates, choices, stream,
+                Urgency.read(fields));
         return new Asked(generate, Generate.includeUsage(fields, stream), format);
     }
 

@@ -10,7 +10,7 @@ sealed interface Event {
     record Accepted(long time) implements Event {}
 
     /** A prompt entered the batch, at that {@link System#nanoTime()}. */
-    record Started(int promptTokens, long time) implements Event {}
+    record Started(int promptTokens, int cachedTokens, long time) implements Event {}
 
     /** The call's first token came, at that {@link System#nanoTime()}. */
     record First(long time) implements Event {}

@@ -13,6 +13,7 @@ import java.util.List;
  * @param candidates continuations generated of each prompt
  * @param choices continuations returned of each prompt: the likeliest of the candidates
  * @param stream whether the answer is given token by token
+ * @param urgency among the tenant's own requests
  */
 public record Generate(
         String id,
@@ -22,7 +23,8 @@ public record Generate(
         Sampling sampling,
         int candidates,
         int choices,
-        boolean stream) {
+        boolean stream,
+        Urgency urgency) {
 
     static boolean stream(Fields fields) {
         return fields.flag("stream", false);

@@ -21,7 +21,7 @@ final class PromptSink implements TokenSink {
 
     @Override
     public void started(int promptTokens, int cachedTokens) {
-        call.offer(new Event.Started(promptTokens, System.nanoTime()), true);
+        call.offer(new Event.Started(promptTokens, cachedTokens, System.nanoTime()), true);
     }
 
     @Override

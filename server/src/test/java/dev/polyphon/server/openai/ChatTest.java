@@ -42,7 +42,7 @@ class ChatTest {
         assertThat(json.path("id").asText()).startsWith("chatcmpl-");
         assertThat(json.at("/choices/1").toString())
                 .isEqualTo("{\"index\":1,\"message\":{\"role\":\"assistant\",\"content\":\"base:to be\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}");
-        assertThat(json.path("usage").toString()).isEqualTo("{\"prompt_tokens\":2,\"completion_tokens\":4,\"total_tokens\":6}");
+        assertThat(json.path("usage").toString()).isEqualTo("{\"prompt_tokens\":2,\"completion_tokens\":4,\"total_tokens\":6,\"prompt_tokens_details\":{\"cached_tokens\":0}}");
     }
 
     @Test

@@ -38,7 +38,7 @@ class CompletionsTest {
         assertThat(json.path("created").asLong()).isGreaterThan(1_700_000_000);
         assertThat(json.path("choices").toString())
                 .isEqualTo("[{\"index\":0,\"text\":\"base:to be or\",\"logprobs\":null,\"finish_reason\":\"stop\"}]");
-        assertThat(json.path("usage").toString()).isEqualTo("{\"prompt_tokens\":3,\"completion_tokens\":3,\"total_tokens\":6}");
+        assertThat(json.path("usage").toString()).isEqualTo("{\"prompt_tokens\":3,\"completion_tokens\":3,\"total_tokens\":6,\"prompt_tokens_details\":{\"cached_tokens\":0}}");
     }
 
     @Test
@@ -60,7 +60,7 @@ class CompletionsTest {
         var chunks = complete("\"prompt\":\"to be or\",\"stream\":true,\"n\":2,\"stream_options\":{\"include_usage\":true}").chunks();
         var last = chunks.getLast();
         assertThat(last.path("choices").isEmpty()).isTrue();
-        assertThat(last.path("usage").toString()).isEqualTo("{\"prompt_tokens\":3,\"completion_tokens\":6,\"total_tokens\":9}");
+        assertThat(last.path("usage").toString()).isEqualTo("{\"prompt_tokens\":3,\"completion_tokens\":6,\"total_tokens\":9,\"prompt_tokens_details\":{\"cached_tokens\":0}}");
         assertThat(chunks.subList(0, chunks.size() - 1)).allSatisfy(chunk -> assertThat(chunk.path("usage").isNull()).isTrue());
     }
 
@@ -71,6 +71,13 @@ class CompletionsTest {
                 .containsExactly("base:one", "base:one", "base:two", "base:two", "base:<3 tokens>", "base:<3 tokens>");
         assertThat(json.path("choices")).extracting(choice -> choice.path("index").asInt()).containsExactly(0, 1, 2, 3, 4, 5);
         assertThat(json.at("/usage/prompt_tokens").asInt()).isEqualTo(1 + 1 + 3);
+    }
+
+    @Test
+    void countsWhatWasNotComputedAgain() {
+        var json = complete("\"prompt\":[\"again and\",\"again\",\"once\"]").json();
+        assertThat(json.at("/usage/prompt_tokens").asInt()).isEqualTo(4);
+        assertThat(json.at("/usage/prompt_tokens_details/cached_tokens").asInt()).isEqualTo(2);
     }
 
     @Test

@@ -80,6 +80,8 @@ class ErrorsTest {
             "stream":true,"stream_options":{"include_usage":1} | stream_options.include_usage | invalid_type | a boolean, but got an integer
             "best_of":1,"n":2                     | best_of           | invalid_value            | got 1 and 2
             "best_of":2,"stream":true             | best_of           | invalid_value            | got 2 and 1
+            "priority":11                         | priority          | integer_above_max_value  | <= 10
+            "queue_timeout":0                     | queue_timeout     | decimal_below_min_value  | >= 0.001
             "suffix":"end"                        | suffix            | unsupported_parameter    | 'suffix' is not supported
             "echo":true,"logprobs":1              | echo              | unsupported_value        | 'echo' together with 'logprobs'
             "response_format":{"type":"xml"}      | response_format.type | unsupported_value   | Supported values are

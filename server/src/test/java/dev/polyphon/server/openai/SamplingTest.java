@@ -4,8 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.polyphon.runtime.Grammar;
 import dev.polyphon.runtime.Sampling;
+import dev.polyphon.runtime.Scheduling;
 import dev.polyphon.server.FakeRuntime;
 import dev.polyphon.server.TestServer;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -84,5 +86,14 @@ class SamplingTest {
         assertThat(sampling(",\"grammar\":\"root ::= [a]\"").grammar()).isEqualTo(new Grammar.Rules("root ::= [a]"));
         assertThat(sampling(",\"regex\":\"a+\"").grammar()).isEqualTo(new Grammar.Regex("a+"));
         assertThat(sampling(",\"structured_outputs\":{\"choice\":[\"a\",\"b\"]}").grammar()).isEqualTo(new Grammar.Choice(List.of("a", "b")));
+    }
+
+    @Test
+    void asksForAPlaceAmongItsTenantsRequests() {
+        sampling(",\"priority\":-2,\"queue_timeout\":1.5");
+        assertThat(server.runtime.requests.getLast().scheduling()).isEqualTo(
+                Scheduling.of(server.runtime.requests.getLast().tenant()).withPriority(2).withMaxWait(Duration.ofMillis(1500)));
+        sampling("");
+        assertThat(server.runtime.requests.getLast().scheduling()).isEqualTo(Scheduling.of(server.runtime.requests.getLast().tenant()));
     }
 }
