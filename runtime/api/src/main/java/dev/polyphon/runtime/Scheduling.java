@@ -21,6 +21,8 @@ import java.util.Objects;
 public record Scheduling(String tenant, double share, int priority, Duration maxWait, String cacheScope) {
     public static final int LOWEST = -10;
     public static final int HIGHEST = 10;
+    /** The {@link #cacheScope} of a request that neither uses nor leaves computed prefixes. */
+    public static final String UNCACHED = "\0";
     public static final Duration NO_LIMIT = Duration.ofSeconds(Long.MAX_VALUE);
 
     public Scheduling {

@@ -15,8 +15,8 @@ import dev.polyphon.server.openai.RequestLimits;
 import dev.polyphon.server.openai.SamplingFields;
 import dev.polyphon.server.openai.Target;
 import dev.polyphon.server.openai.Targets;
+import dev.polyphon.server.openai.Terms;
 import dev.polyphon.server.openai.Unsupported;
-import dev.polyphon.server.openai.Urgency;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
 import java.util.LinkedHashSet;
@@ -66,7 +66,7 @@ record Inference(Generate generate, String requestId, Set<String> outputs, Strin
         boolean needed = candidates > choices || outputs.contains(Signature.CUMULATIVE_LOGPROB) || outputs.contains(Signature.LOGPROBS);
         var settings = SamplingFields.read(fields, limits, target.base(), maxTokens).logprobs(needed ? Math.max(0, logprobs) : -1).build();
         var generate = new Generate("infer-" + HexFormat.of().toHexDigits(ThreadLocalRandom.current().nextLong()), "text_completion", target,
-                List.of(new Prompt.Text(text, true)), settings, candidates, choices, stream, Urgency.read(fields));
+                List.of(new Prompt.Text(text, true)), settings, candidates, choices, stream, Terms.read(fields));
         return new Inference(generate, request.getId(), outputs, withoutInput ? "" : text);
     }
 

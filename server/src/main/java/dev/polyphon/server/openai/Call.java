@@ -77,7 +77,7 @@ public final class Call {
             add(runtime.generate(
                     new GenerationRequest(
                             id, target.base().name(), target.adapters(), generate.prompts().get(i), generate.sampling(), candidates,
-                            generate.urgency().of(tenant)),
+                            generate.terms().of(tenant)),
                     sink));
         }
     }

@@ -21,7 +21,7 @@ final class ChatRequest {
                 messages(fields, limits), tools(fields), fields.flag("add_generation_prompt", true), templateVariables(fields));
         var sampling = SamplingFields.read(fields, limits, target.base(), maxTokens).logprobs(logprobs).build();
         var format = new ChatFormat(target.requested(), logprobs >= 0);
-        var generate = new Generate(format.id(), "chat", target, List.of(prompt), sampling, choices, choices, stream, Urgency.read(fields));
+        var generate = new Generate(format.id(), "chat", target, List.of(prompt), sampling, choices, choices, stream, Terms.read(fields));
         return new Asked(generate, Generate.includeUsage(fields, stream), format);
     }
 

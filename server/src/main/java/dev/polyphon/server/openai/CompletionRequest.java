@@ -33,7 +33,7 @@ final class CompletionRequest {
                 .build();
         var format = new CompletionFormat(target.requested(), echoes(fields, prompts, logprobs), choices, logprobs >= 0);
         var generate = new Generate(format.id(), "text_completion", target, prompts, sampling, candidates, choices, stream,
-                Urgency.read(fields));
+                Terms.read(fields));
         return new Asked(generate, Generate.includeUsage(fields, stream), format);
     }
 

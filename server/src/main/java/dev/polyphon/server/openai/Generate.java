@@ -13,7 +13,7 @@ import java.util.List;
  * @param candidates continuations generated of each prompt
  * @param choices continuations returned of each prompt: the likeliest of the candidates
  * @param stream whether the answer is given token by token
- * @param urgency among the tenant's own requests
+ * @param terms on which it is served
  */
 public record Generate(
         String id,
@@ -24,7 +24,7 @@ public record Generate(
         int candidates,
         int choices,
         boolean stream,
-        Urgency urgency) {
+        Terms terms) {
 
     static boolean stream(Fields fields) {
         return fields.flag("stream", false);

@@ -82,6 +82,7 @@ class ErrorsTest {
             "best_of":2,"stream":true             | best_of           | invalid_value            | got 2 and 1
             "priority":11                         | priority          | integer_above_max_value  | <= 10
             "queue_timeout":0                     | queue_timeout     | decimal_below_min_value  | >= 0.001
+            "cache_salt":""                       | cache_salt        | invalid_value            | 1 to 256 characters, but got one of 0
             "suffix":"end"                        | suffix            | unsupported_parameter    | 'suffix' is not supported
             "echo":true,"logprobs":1              | echo              | unsupported_value        | 'echo' together with 'logprobs'
             "response_format":{"type":"xml"}      | response_format.type | unsupported_value   | Supported values are

@@ -93,6 +93,10 @@ class SamplingTest {
         sampling(",\"priority\":-2,\"queue_timeout\":1.5");
         assertThat(server.runtime.requests.getLast().scheduling()).isEqualTo(
                 Scheduling.of(server.runtime.requests.getLast().tenant()).withPriority(2).withMaxWait(Duration.ofMillis(1500)));
+        sampling(",\"cache_salt\":\"s\"");
+        assertThat(server.runtime.requests.getLast().scheduling().cacheScope()).contains("s").startsWith(server.runtime.requests.getLast().tenant());
+        sampling(",\"cache_prompt\":false");
+        assertThat(server.runtime.requests.getLast().scheduling().cacheScope()).isEqualTo(Scheduling.UNCACHED);
         sampling("");
         assertThat(server.runtime.requests.getLast().scheduling()).isEqualTo(Scheduling.of(server.runtime.requests.getLast().tenant()));
     }

@@ -7,25 +7,33 @@ public enum PrefixSharing {
     /** Those of the same tenant. */
     TENANT {
         @Override
-        String scope(Scheduling scheduling) {
-            return scheduling.cacheScope().isEmpty() ? "tenant " + scheduling.tenant() : "scope " + scheduling.cacheScope();
+        String ownScope(String tenant) {
+            return "tenant " + tenant;
         }
     },
     /** All: tenants can then learn by timing what others have asked. */
     SHARED {
         @Override
-        String scope(Scheduling scheduling) {
-            return scheduling.cacheScope().isEmpty() ? "" : "scope " + scheduling.cacheScope();
+        String ownScope(String tenant) {
+            return "all";
         }
     },
     /** None: each is computed from its beginning. */
     OFF {
         @Override
-        String scope(Scheduling scheduling) {
+        String ownScope(String tenant) {
             return null;
         }
     };
 
-    /** Requests of the same scope may use each other's; null for none. */
-    abstract String scope(Scheduling scheduling);
+    /** The scope of a tenant's requests that do not name one; null for none. */
+    abstract String ownScope(String tenant);
+
+    /** Requests of the same scope may use each other's; null for one that uses none and leaves none. */
+    final String scope(Scheduling scheduling) {
+        if (this == OFF || scheduling.cacheScope().equals(Scheduling.UNCACHED)) {
+            return null;
+        }
+        return scheduling.cacheScope().isEmpty() ? ownScope(scheduling.tenant()) : "scope " + scheduling.cacheScope();
+    }
 }

@@ -3,6 +3,8 @@ package dev.polyphon.engine.schedule;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.runtime.Scheduling;
+import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import net.jqwik.api.ForAll;
@@ -91,6 +93,19 @@ class PrefixCacheTest {
         assertThat(cached(PROMPT, otherVersion, "s")).isZero();
         assertThat(cached(PROMPT, one, "s")).isEqualTo(12);
         assertThat(cached(PROMPT, null, null)).isZero();
+    }
+
+    @Test
+    void scopesAreTheTenantsUnlessSaidOtherwise() {
+        Scheduling a = Scheduling.of("a");
+        Scheduling b = Scheduling.of("b");
+        assertThat(PrefixSharing.TENANT.scope(a)).isEqualTo(PrefixSharing.TENANT.scope(a)).isNotEqualTo(PrefixSharing.TENANT.scope(b));
+        assertThat(PrefixSharing.SHARED.scope(a)).isEqualTo(PrefixSharing.SHARED.scope(b)).isNotNull();
+        assertThat(PrefixSharing.OFF.scope(a.withCacheScope("s"))).isNull();
+        for (PrefixSharing sharing : List.of(PrefixSharing.TENANT, PrefixSharing.SHARED)) {
+            assertThat(sharing.scope(a.withCacheScope("s"))).isEqualTo(sharing.scope(b.withCacheScope("s"))).isNotEqualTo(sharing.scope(a));
+            assertThat(sharing.scope(a.withCacheScope(Scheduling.UNCACHED))).isNull();
+        }
     }
 
     @Test
