@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 
 import e2e_console
 import e2e_prometheus
+import e2e_tenants
 from e2e_common import equal, expect
 
 BUNDLED = pathlib.Path("configs/adapters")
@@ -471,6 +472,11 @@ def prometheus_files_hold(server):
 @check
 def the_console_works_in_a_browser(server):
     e2e_console.works(server.url, (server.scratch / "adapters/random-00").absolute())
+
+
+@check
+def tenants_are_held_to_what_they_may(server):
+    e2e_tenants.works(server.scratch)
 
 
 @check

@@ -82,7 +82,8 @@ final class UsageReport {
         }
         Instant to = time(query, "to", tenants.now().plusSeconds(1));
         Instant from = time(query, "from", to.minus(SPAN));
-        String period = query.one("period");
+        String period = query.one("period") == null ? "day" : query.one("period");
+        begin(to, period, from);
         flush.run();
         var lines = new TreeMap<Line, Usage.Counts>(Comparator.comparing(Line::period).thenComparing(line -> line.kind().tenant())
                 .thenComparing(line -> line.kind().model()).thenComparing(line -> line.kind().adapter()));
@@ -94,7 +95,7 @@ final class UsageReport {
 
     private static Instant begin(Instant hour, String period, Instant from) {
         ZonedDateTime time = hour.atZone(ZoneOffset.UTC);
-        return switch (period == null ? "day" : period) {
+        return switch (period) {
             case "hour" -> hour;
             case "day" -> time.truncatedTo(ChronoUnit.DAYS).toInstant();
             case "month" -> time.truncatedTo(ChronoUnit.DAYS).withDayOfMonth(1).toInstant();
