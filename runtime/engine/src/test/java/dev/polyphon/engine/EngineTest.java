@@ -30,6 +30,9 @@ import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -154,16 +157,37 @@ class EngineTest {
                     expired.add(tenant);
                 }
             });
-            Collected running = new Collected(1);
-            Sampling endless = Sampling.builder().temperature(0).ignoreEos(true).build();
-            Generation first = narrow.generate(new GenerationRequest("r", "t", "tiny", List.of(), new Prompt.Tokens(new int[] {3}), endless, 1), running);
-            running.awaitTokens();
+            CountDownLatch begun = new CountDownLatch(1);
+            AtomicInteger rest = new AtomicInteger();
             Collected late = new Collected();
+            Sampling endless = Sampling.builder().temperature(0).ignoreEos(true).build();
+            Generation first = narrow.generate(new GenerationRequest("r", "t", "tiny", List.of(), new Prompt.Tokens(new int[] {3}), endless, 1), new TokenSink() {
+                @Override
+                public void started(int promptTokens, int cachedTokens) {}
+
+                @Override
+                public void token(TokenEvent event) {
+                    begun.countDown();
+                    // Takes its time, so that it is not through before the other has waited too long.
+                    LockSupport.parkNanos(late.end.isDone() ? 0 : 5_000_000);
+                    rest.addAndGet(late.end.isDone() ? 1 : 0);
+                }
+
+                @Override
+                public void finished(int choice, String text, FinishReason reason, int generatedTokens) {}
+
+                @Override
+                public void failed(RuntimeFault fault) {}
+            });
+            begun.await();
             narrow.generate(new GenerationRequest("r", "t", "tiny", List.of(), new Prompt.Tokens(new int[] {3}), endless, 1), late);
             assertThat(fault(late)).hasMessageContaining("0.02 s").extracting(RuntimeFault::kind).isEqualTo(Kind.QUEUE_TIMEOUT);
             assertThat(fault(late).retryAfter()).isPresent();
             assertThat(expired).containsExactly("t");
-            assertThat(running.end).as("what has begun goes on").isNotDone();
+            for (int i = 0; i < 1000 && rest.get() == 0; i++) {
+                Thread.sleep(5);
+            }
+            assertThat(rest).as("what has begun goes on").hasPositiveValue();
             first.cancel();
         }
     }

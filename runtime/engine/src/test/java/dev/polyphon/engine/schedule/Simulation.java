@@ -39,6 +39,10 @@ final class Simulation {
         Server with(SchedulePolicy other) {
             return new Server(machine, limits, blocks, queueLimit, other);
         }
+
+        Server with(int otherBlocks) {
+            return new Server(machine, limits, otherBlocks, queueLimit, policy);
+        }
     }
 
     /** How a request ended. */

@@ -15,8 +15,8 @@ import org.junit.jupiter.api.Test;
 class SimulationTest {
     private static final Server FAIR = new Server(new Simulation.Machine(8, 2, 0), new Scheduler.Limits(32, 128, 32), 1000, 10_000, SchedulePolicy.DEFAULT);
     private static final Server FIFO = FAIR.with(SchedulePolicy.DEFAULT.withFairness(Fairness.NONE));
-    private static final List<Arrival> QUIET = new Trace.Load(5, 240, 40, 1.6, 1, 400, 1).make();
-    private static final List<Arrival> NOISY = new Trace.Load(5, 240, 40, 1.6, 100, 400, 1).make();
+    private static final List<Arrival> QUIET = new Trace.Load(5, 240, 40, 1.6, 1, 400, 1, 48).make();
+    private static final List<Arrival> NOISY = new Trace.Load(5, 240, 40, 1.6, 100, 400, 1, 48).make();
 
     private static double first(Outcome outcome, double part, Predicate<String> tenants) {
         return Simulation.quantile(outcome.fates().stream().filter(f -> tenants.test(f.arrival().scheduling().tenant())).map(Fate::first).toList(), part);
