@@ -3,6 +3,8 @@ package dev.polyphon.server;
 import dev.polyphon.engine.Devices;
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
+import dev.polyphon.engine.pool.PoolOptions;
+import dev.polyphon.engine.pool.source.SourceOptions;
 import dev.polyphon.engine.schedule.Fairness;
 import dev.polyphon.engine.schedule.PrefixSharing;
 import dev.polyphon.engine.schedule.SchedulePolicy;
@@ -24,6 +26,7 @@ import dev.polyphon.server.cli.remote.TenantCommands;
 import dev.polyphon.server.cli.remote.TopCommand;
 import dev.polyphon.server.cli.remote.UnloadCommand;
 import dev.polyphon.server.cli.remote.UsageCommand;
+import dev.polyphon.server.config.AdapterStorage;
 import dev.polyphon.server.config.ConfigException;
 import dev.polyphon.server.config.EngineConfig;
 import dev.polyphon.server.config.SchedulingConfig;
@@ -78,7 +81,7 @@ public final class Main {
 
     private static Runtime open(String name, Path model, EngineConfig config) throws IOException {
         return Engine.open(new EngineOptions(name, model, config.contextLength(), config.maxSequences(), config.stepTokens(),
-                config.kvBytes(), config.blockSize(), config.queueLimit(), config.adapterBytes(), config.adapterStore(), policy(config.scheduling())),
+                config.kvBytes(), config.blockSize(), config.queueLimit(), pool(config), policy(config.scheduling())),
                 Devices.open(config.device(), config.threads()));
     }
 
@@ -90,6 +93,16 @@ public final class Main {
 
     private static Duration orNone(Duration limit) {
         return limit.isZero() ? null : limit;
+    }
+
+    private static PoolOptions pool(EngineConfig config) {
+        AdapterStorage from = config.adapters();
+        var s3 = from.s3() == null ? null : new SourceOptions.S3(from.s3().endpoint(), from.s3().region(), from.s3().accessKey(), from.s3().secretKey(),
+                from.s3().sessionToken(), from.s3().pathStyle());
+        return PoolOptions.of(config.adapterBytes()).withStore(from.store()).withDiskBytes(from.diskBytes()).withHostBytes(from.hostBytes())
+                .withLongestWait(from.longestWait()).withUploadBytes(from.uploadBytes())
+                .withSources(SourceOptions.NONE.withHub(from.hub() == null ? null : new SourceOptions.Hub(from.hub(), from.hubToken())).withS3(s3)
+                        .withLargestFile(from.fileBytes()));
     }
 
     /** What a user can put right is told in one line; only a fault of the program comes with its stack. */

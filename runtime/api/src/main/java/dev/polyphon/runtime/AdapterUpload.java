@@ -23,6 +23,9 @@ public interface AdapterUpload extends AutoCloseable {
     /** Takes the files of a zip archive, from its top or from the only folder there. */
     void zip(InputStream content) throws IOException;
 
+    /** Takes the files of a tar archive, packed by gzip or not, in the same way. */
+    void tar(InputStream content) throws IOException;
+
     /** Checks that the files are an adapter for the base, and registers it; afterwards it is on disk for good. */
     AdapterInfo commit() throws IOException;
 

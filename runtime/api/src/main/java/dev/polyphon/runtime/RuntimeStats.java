@@ -13,6 +13,7 @@ import java.util.Map;
  * @param prefix the prefix cache
  * @param adaptersLoaded adapters whose weights are in memory
  * @param adapterBytes what those weigh
+ * @param tiers what adapters pass through on their way there
  */
 public record RuntimeStats(
         int running,
@@ -22,7 +23,14 @@ public record RuntimeStats(
         int kvBlocksUsed,
         PrefixCache prefix,
         int adaptersLoaded,
-        long adapterBytes) {
+        long adapterBytes,
+        AdapterTiers tiers) {
+
+    /** Of a runtime whose adapters are managed elsewhere. */
+    public RuntimeStats(int running, int waiting, Map<String, Integer> waitingByTenant, int kvBlocks, int kvBlocksUsed, PrefixCache prefix,
+            int adaptersLoaded, long adapterBytes) {
+        this(running, waiting, waitingByTenant, kvBlocks, kvBlocksUsed, prefix, adaptersLoaded, adapterBytes, AdapterTiers.NONE);
+    }
 
     /**
      * Computed prefixes that later requests may use.

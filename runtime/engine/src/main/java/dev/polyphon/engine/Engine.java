@@ -20,6 +20,7 @@ import dev.polyphon.engine.schedule.StepLoop;
 import dev.polyphon.engine.text.TextStream;
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterOperations;
+import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.Grammar;
@@ -37,13 +38,13 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -103,8 +104,8 @@ public final class Engine implements Runtime {
             Decoder decoder = owned.own(new Decoder(kernels, spec, weights, options.stepTokens(), options.maxSequences(), context));
             Observers observers = new Observers();
             ExecutorService executor = owned.own(Executors.newVirtualThreadPerTaskExecutor());
-            AdapterPool adapters = owned.own(new AdapterPool(options.name(), options.adapterStore(),
-                    parts -> AdapterFolder.load(parts, checkpoint, kernels), options.adapterBytes(), executor, observers));
+            AdapterPool adapters = owned.own(new AdapterPool(options.name(), options.adapters(),
+                    parts -> AdapterFolder.load(parts, checkpoint, kernels), executor, observers));
             Intake intake = new Intake(options.queueLimit(), options.policy().tenantQueueLimit(), System::nanoTime);
             StepLoop loop = owned.own(new StepLoop(decoder, cache, spec.vocabulary(), options.policy(), () -> intake.retryAfter(1), observers));
             Vocabulary vocabulary = new Vocabulary(spec.vocabulary(), text.endTokens(), text::bytes);
@@ -148,7 +149,7 @@ public final class Engine implements Runtime {
     @Override
     public RuntimeStats stats() {
         return new RuntimeStats(loop.running(), loop.waiting(), Map.of(), kvBlocks, loop.blocksUsed(), loop.prefixCache(),
-                adapters.loaded(), adapters.bytes());
+                adapters.loaded(), adapters.bytes(), adapters.tiers());
     }
 
     @Override
@@ -178,7 +179,7 @@ public final class Engine implements Runtime {
             }
             int[] prompt = text.encode(request.prompt());
             check(prompt, request.sampling(), 0);
-            lease = acquire(request, arrived);
+            lease = acquire(request, arrived, pending);
             int prefix = lease == null ? 0 : lease.weights().prefixLength();
             check(prompt, request.sampling(), prefix);
             AdapterPool.Lease held = lease;
@@ -197,6 +198,11 @@ public final class Engine implements Runtime {
                         new Sampler(request.sampling(), seed + i, prompt, vocabulary, constraint), stopping, text.stream(request.sampling().stop()));
             }
             pending.submit(generation);
+        } catch (CancellationException e) {
+            intake.end(request.tenant(), request.choices());
+            for (int i = 0; i < request.choices(); i++) {
+                sink.finished(i, "", FinishReason.CANCELLED, 0);
+            }
         } catch (RuntimeException e) {
             intake.end(request.tenant(), request.choices());
             if (lease != null) {
@@ -227,24 +233,22 @@ public final class Engine implements Runtime {
         }
     }
 
-    /** A hold on what the request names; waiting for it is waiting in the queue. */
-    private AdapterPool.Lease acquire(GenerationRequest request, long arrived) {
+    /** A hold on what the request names; waiting for it is waiting in the queue, and ends when the request is cancelled. */
+    private AdapterPool.Lease acquire(GenerationRequest request, long arrived, PendingGeneration pending) {
         if (request.adapters().isEmpty()) {
             return null;
         }
-        CompletableFuture<AdapterPool.Lease> lease = adapters.acquire(request.tenant(), request.adapters());
-        Duration maxWait = request.scheduling().maxWait();
+        long left = TimeUnit.NANOSECONDS.convert(request.scheduling().maxWait()) - (loop.now() - arrived);
+        CompletableFuture<AdapterPool.Lease> lease = adapters.acquire(request.tenant(), request.adapters(), Duration.ofNanos(Math.max(0, left)));
+        pending.waitFor(lease);
         try {
-            return lease.get(TimeUnit.NANOSECONDS.convert(maxWait) - (loop.now() - arrived), TimeUnit.NANOSECONDS);
-        } catch (ExecutionException e) {
-            throw AdapterPool.fault(e.getCause());
-        } catch (TimeoutException e) {
-            lease.thenAccept(AdapterPool.Lease::close);
-            observers.expired(request.tenant());
-            throw RuntimeFault.queueTimeout("the request waited " + maxWait.toMillis() / 1000.0 + " s for its adapter, as long as it may", intake.retryAfter(1));
-        } catch (InterruptedException e) {
-            lease.thenAccept(AdapterPool.Lease::close);
-            throw RuntimeFault.of(Kind.SHUTTING_DOWN, "the engine was shut down");
+            return lease.join();
+        } catch (CompletionException e) {
+            RuntimeFault fault = AdapterPool.fault(e);
+            if (fault.kind() == Kind.QUEUE_TIMEOUT) {
+                observers.expired(request.tenant());
+            }
+            throw fault;
         }
     }
 

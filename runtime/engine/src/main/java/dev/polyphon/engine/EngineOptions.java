@@ -1,5 +1,6 @@
 package dev.polyphon.engine;
 
+import dev.polyphon.engine.pool.PoolOptions;
 import dev.polyphon.engine.schedule.SchedulePolicy;
 import java.nio.file.Path;
 import java.util.Objects;
@@ -15,8 +16,7 @@ import java.util.Objects;
  * @param kvBytes size of the KV cache
  * @param blockSize positions of a KV block
  * @param queueLimit most sequences accepted and not yet finished, beyond which requests are refused
- * @param adapterBytes bytes up to which unused adapters stay in memory
- * @param adapterStore folder that keeps what is registered; null to forget it at the end
+ * @param adapters where adapters come from, and what they may take
  * @param policy who is served when
  */
 public record EngineOptions(
@@ -28,12 +28,11 @@ public record EngineOptions(
         long kvBytes,
         int blockSize,
         int queueLimit,
-        long adapterBytes,
-        Path adapterStore,
+        PoolOptions adapters,
         SchedulePolicy policy) {
 
     public static EngineOptions of(String name, Path model) {
-        return new EngineOptions(name, model, 0, 64, 128, 1L << 30, 32, 512, 1L << 30, null, SchedulePolicy.DEFAULT);
+        return new EngineOptions(name, model, 0, 64, 128, 1L << 30, 32, 512, PoolOptions.of(1L << 30), SchedulePolicy.DEFAULT);
     }
 
     public EngineOptions {
@@ -44,7 +43,6 @@ public record EngineOptions(
         require(blockSize > 0, "blockSize", blockSize, "1 or more");
         require(queueLimit > 0, "queueLimit", queueLimit, "1 or more");
         Objects.requireNonNull(policy);
-        require(adapterBytes >= 0, "adapterBytes", adapterBytes, "0 or more");
     }
 
     private static void require(boolean condition, String key, long found, String allowed) {
@@ -54,26 +52,22 @@ public record EngineOptions(
     }
 
     public EngineOptions withSteps(int maxSequences, int stepTokens) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, adapterStore, policy);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapters, policy);
     }
 
     public EngineOptions withQueueLimit(int value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, value, adapterBytes, adapterStore, policy);
-    }
-
-    public EngineOptions withAdapterBytes(long value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, value, adapterStore, policy);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, value, adapters, policy);
     }
 
     public EngineOptions withKv(long kvBytes, int blockSize) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, adapterStore, policy);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapters, policy);
     }
 
-    public EngineOptions withAdapterStore(Path value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, value, policy);
+    public EngineOptions withAdapters(PoolOptions value) {
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, value, policy);
     }
 
     public EngineOptions withPolicy(SchedulePolicy value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapterBytes, adapterStore, value);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapters, value);
     }
 }

@@ -3,15 +3,25 @@ package dev.polyphon.engine;
 import dev.polyphon.engine.schedule.ActiveGeneration;
 import dev.polyphon.engine.schedule.StepLoop;
 import dev.polyphon.runtime.Generation;
+import java.util.concurrent.Future;
 
 /** The caller's handle: a cancel that comes before the request has reached the step loop follows it there. */
 final class PendingGeneration implements Generation {
     private final StepLoop loop;
     private ActiveGeneration generation;
+    private Future<?> awaited;
     private boolean cancelled;
 
     PendingGeneration(StepLoop loop) {
         this.loop = loop;
+    }
+
+    /** What the request waits for on its way to the step loop: a cancel ends that. */
+    synchronized void waitFor(Future<?> future) {
+        awaited = future;
+        if (cancelled) {
+            future.cancel(false);
+        }
     }
 
     synchronized void submit(ActiveGeneration submitted) {
@@ -28,6 +38,8 @@ final class PendingGeneration implements Generation {
             cancelled = true;
             if (generation != null) {
                 loop.cancel(generation);
+            } else if (awaited != null) {
+                awaited.cancel(false);
             }
         }
     }

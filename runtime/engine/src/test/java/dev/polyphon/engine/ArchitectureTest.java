@@ -30,7 +30,7 @@ class ArchitectureTest {
             .whereLayer("engine").mayOnlyBeAccessedByLayers("verify")
             .whereLayer("schedule").mayOnlyBeAccessedByLayers("engine", "verify")
             .whereLayer("sample").mayOnlyBeAccessedByLayers("engine", "schedule")
-            .whereLayer("pool").mayOnlyBeAccessedByLayers("engine", "schedule")
+            .whereLayer("pool").mayOnlyBeAccessedByLayers("engine", "schedule", "verify")
             .whereLayer("adapter").mayOnlyBeAccessedByLayers("pool", "engine", "verify")
             .whereLayer("merge").mayOnlyBeAccessedByLayers("adapter", "pool", "schedule", "engine", "verify")
             .whereLayer("model").mayOnlyBeAccessedByLayers("merge", "adapter", "pool", "schedule", "engine", "verify")

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.pool.PoolOptions;
 import dev.polyphon.engine.schedule.SchedulePolicy;
 import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterInfo;
@@ -324,7 +325,7 @@ class EngineTest {
 
     @Test
     void unusedAdaptersGiveWayWhenTheirBudgetIsSpent() throws Exception {
-        EngineOptions small = EngineOptions.of("tiny", BASE).withAdapterBytes(50_000);
+        EngineOptions small = EngineOptions.of("tiny", BASE).withAdapters(PoolOptions.of(50_000));
         try (Engine tight = Engine.open(small, CpuKernels.open(1))) {
             for (int i = 0; i < 6; i++) {
                 Path path = RandomAdapter.write(folder.resolve("s" + i), i, 4, RandomAdapter.allModules());

@@ -1,7 +1,5 @@
 package dev.polyphon.server.config;
 
-import java.nio.file.Path;
-
 /**
  * How the engine in this process is set up.
  *
@@ -13,10 +11,10 @@ import java.nio.file.Path;
  * @param kvBytes size of the KV cache
  * @param blockSize positions of a KV block
  * @param queueLimit most sequences waiting and running, beyond which requests are refused
- * @param adapterBytes bytes up to which unused adapters stay in memory
- * @param adapterStore folder that keeps what is registered; null to forget it at the end
+ * @param adapterBytes bytes that adapters may take where the model computes
+ * @param adapters where they come from
  * @param scheduling who is served when
  */
 public record EngineConfig(
         String device, int threads, int contextLength, int maxSequences, int stepTokens, long kvBytes, int blockSize, int queueLimit, long adapterBytes,
-        Path adapterStore, SchedulingConfig scheduling) {}
+        AdapterStorage adapters, SchedulingConfig scheduling) {}

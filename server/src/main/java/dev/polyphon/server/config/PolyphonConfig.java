@@ -72,7 +72,7 @@ public record PolyphonConfig(
         Section server = root.section("server");
         Section adapters = root.section("adapters");
         Section log = root.section("log");
-        EngineConfig engine = engine(root.section("engine"), root.section("scheduling"), adapters.text("store", ""));
+        EngineConfig engine = engine(root.section("engine"), root.section("scheduling"), AdapterStorage.read(adapters, root.section("hub"), root.section("s3")));
         return new PolyphonConfig(
                 models.text("base", ""),
                 models.text("name", ""),
@@ -128,7 +128,7 @@ public record PolyphonConfig(
                 limits.integer("logitBias", 1024, 0, MANY));
     }
 
-    private static EngineConfig engine(Section engine, Section scheduling, String adapterStore) {
+    private static EngineConfig engine(Section engine, Section scheduling, AdapterStorage adapters) {
         int maxSequences = engine.integer("maxSequences", 64, 1, 65_536);
         int stepTokens = engine.integer("stepTokens", 0, 0, 1 << 20);
         if (stepTokens == 0) {
@@ -151,7 +151,7 @@ public record PolyphonConfig(
                 engine.integer("blockSize", 32, 1, 1024),
                 queueLimit,
                 engine.bytes("adapterBytes", 1 << 30, 0, 1L << 50),
-                adapterStore.isEmpty() ? null : Path.of(adapterStore),
+                adapters,
                 scheduling(scheduling, queueLimit));
     }
 

@@ -178,6 +178,11 @@ final class GovernedCatalog implements AdapterCatalog {
         }
 
         @Override
+        public void tar(InputStream content) throws IOException {
+            upload.tar(content);
+        }
+
+        @Override
         public AdapterInfo commit() throws IOException {
             return upload.commit();
         }

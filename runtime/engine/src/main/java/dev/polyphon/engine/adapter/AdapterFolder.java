@@ -9,11 +9,14 @@ import dev.polyphon.engine.weights.SafeTensors;
 import dev.polyphon.engine.weights.TensorFile;
 import dev.polyphon.engine.weights.TorchFile;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * An adapter as PEFT saves it: {@code adapter_config.json} with {@code adapter_model.safetensors} or, from older
@@ -21,8 +24,15 @@ import java.util.stream.Collectors;
  * are told by their {@code config}.
  */
 public final class AdapterFolder {
+    /** The configuration's file. */
+    public static final String CONFIG = "adapter_config.json";
+    /** Bytes that a configuration may have. */
+    public static final int MOST_CONFIG_BYTES = 1 << 20;
+
+    private static final List<String> TENSORS = List.of("adapter_model.safetensors", "adapter_model.bin");
+    private static final List<String> HUB_TENSORS = List.of("adapter.safetensors", "pytorch_adapter.bin");
+    private static final List<String> FILES = Stream.of(List.of(CONFIG), TENSORS, HUB_TENSORS).flatMap(List::stream).toList();
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final long MOST_CONFIG_BYTES = 1 << 20;
 
     private static final Map<String, AdapterReader> READERS = Map.ofEntries(
             Map.entry("LORA", new LoraReader()),
@@ -61,27 +71,58 @@ public final class AdapterFolder {
 
     private final Path folder;
     private final AdapterOptions options;
+    /** The files' bytes by name; null where they are read from the folder. */
+    private final Map<String, MemorySegment> content;
 
-    private AdapterFolder(Path folder, AdapterOptions options) {
+    private AdapterFolder(Path folder, AdapterOptions options, Map<String, MemorySegment> content) {
         this.folder = folder;
         this.options = options;
+        this.content = content;
+    }
+
+    /** Every name that a file of an adapter may have, in a fixed order. */
+    public static List<String> files() {
+        return FILES;
     }
 
     /** Reads the configuration alone. */
     public static AdapterFolder open(Path folder) throws IOException {
-        Path file = folder.resolve("adapter_config.json");
+        Path file = folder.resolve(CONFIG);
         if (!Files.isRegularFile(file)) {
-            throw new AdapterFault(folder + " has no adapter_config.json");
+            throw new AdapterFault(folder + " has no " + CONFIG);
         }
-        if (Files.size(file) > MOST_CONFIG_BYTES) {
-            throw new AdapterFault(file + " has " + Files.size(file) + " bytes; at most " + MOST_CONFIG_BYTES);
+        checkConfigBytes(file, Files.size(file));
+        return new AdapterFolder(folder, options(file, Files.readAllBytes(file)), null);
+    }
+
+    /**
+     * An adapter whose files have been read into memory, which has to stay while this is used.
+     *
+     * @param folder names the adapter in messages
+     * @param content the files' bytes by name
+     */
+    public static AdapterFolder of(Path folder, Map<String, MemorySegment> content) throws IOException {
+        MemorySegment config = content.get(CONFIG);
+        if (config == null) {
+            throw new AdapterFault(folder + " has no " + CONFIG);
         }
+        checkConfigBytes(folder.resolve(CONFIG), config.byteSize());
+        return new AdapterFolder(folder, options(folder.resolve(CONFIG), config.toArray(ValueLayout.JAVA_BYTE)), Map.copyOf(content));
+    }
+
+    private static void checkConfigBytes(Path file, long bytes) throws AdapterFault {
+        if (bytes > MOST_CONFIG_BYTES) {
+            throw new AdapterFault(file + " has " + bytes + " bytes; at most " + MOST_CONFIG_BYTES);
+        }
+    }
+
+    private static AdapterOptions options(Path file, byte[] config) throws IOException {
         try {
-            JsonNode json = JSON.readTree(Files.readAllBytes(file));
+            JsonNode json = JSON.readTree(config);
             if (json == null || json.path("peft_type").asText().isEmpty() && !json.path("config").isObject()) {
                 throw new AdapterFault(file + " has no peft_type, and no config as AdapterHub writes it");
             }
-            return new AdapterFolder(folder, new AdapterOptions(file, json));
+            return new AdapterOptions(file, json);
         } catch (JsonProcessingException e) {
             throw new AdapterFault(file + " is not JSON: " + e.getOriginalMessage());
         }
@@ -194,17 +235,27 @@ public final class AdapterFolder {
         return options;
     }
 
-    /** The file with the tensors: safetensors, or PyTorch's where there are none. */
+    /** The names that the file with the tensors may have: safetensors, or PyTorch's where there are none. */
+    public List<String> tensorFiles() {
+        return kind().equals(AdapterOptions.HUB) ? HUB_TENSORS : TENSORS;
+    }
+
+    /** The file with the tensors, the first of {@link #tensorFiles} that is there. */
     public TensorFile openTensors() throws IOException {
-        boolean hub = kind().equals(AdapterOptions.HUB);
-        Path safe = folder.resolve(hub ? "adapter.safetensors" : "adapter_model.safetensors");
-        if (Files.isRegularFile(safe)) {
-            return SafeTensors.open(safe);
+        for (String name : tensorFiles()) {
+            Path file = folder.resolve(name);
+            if (content == null ? Files.isRegularFile(file) : content.containsKey(name)) {
+                return name.endsWith(".bin") ? torch(file, name) : safe(file, name);
+            }
         }
-        Path torch = folder.resolve(hub ? "pytorch_adapter.bin" : "adapter_model.bin");
-        if (Files.isRegularFile(torch)) {
-            return TorchFile.open(torch);
-        }
-        throw new AdapterFault(folder + " has no " + safe.getFileName() + " and no " + torch.getFileName());
+        throw new AdapterFault(folder + " has no " + String.join(" and no ", tensorFiles()));
+    }
+
+    private TensorFile safe(Path file, String name) throws IOException {
+        return content == null ? SafeTensors.open(file) : SafeTensors.of(file, content.get(name));
+    }
+
+    private TensorFile torch(Path file, String name) throws IOException {
+        return content == null ? TorchFile.open(file) : TorchFile.of(file, content.get(name));
     }
 }

@@ -5,35 +5,36 @@ import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.AdapterPart;
 import dev.polyphon.engine.adapter.LoadedAdapter;
 import dev.polyphon.engine.model.AdapterWeights;
-import dev.polyphon.engine.pool.Registered.Version;
+import dev.polyphon.engine.pool.Slots.Room;
+import dev.polyphon.engine.pool.source.Fetcher;
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterFailure;
 import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterSource;
+import dev.polyphon.runtime.AdapterTiers;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
 import dev.polyphon.runtime.RuntimeObserver;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
-import java.util.stream.Collectors;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 
 /**
- * The adapters of one base in memory: loaded when first wanted, kept while they fit a budget of bytes. What is loaded is what requests ask for: an
- * adapter, one task of it, or a weighted mix of several. What is in use is never dropped; of the rest the least recently used goes first, pinned ones never.
+ * The adapters of one base, from where their files are to where the model computes: loaded when first wanted, kept while they fit ({@link Slots},
+ * {@link HostTier}, {@link DiskStore}). What is loaded is what requests ask for: an adapter, one task of it, or a weighted mix of several.
  *
  * <p>A folder whose files have changed is read anew beside what is loaded from it; requests get the new version when that is ready, and stay with the one
  * they have.
@@ -41,9 +42,7 @@ import org.slf4j.LoggerFactory;
  * <p>Thread-safe. Loading happens on the executor; nothing here waits for it.
  */
 public final class AdapterPool implements AutoCloseable {
-    private static final Logger LOG = LoggerFactory.getLogger(AdapterPool.class);
-
-    /** Reads what a request asks for into memory. */
+    /** Makes what a request asks for out of its files. */
     @FunctionalInterface
     public interface Loader {
         LoadedAdapter load(List<AdapterPart> parts) throws IOException;
@@ -62,109 +61,61 @@ public final class AdapterPool implements AutoCloseable {
             return resident.adapter.weights();
         }
 
+        /** Frees nothing itself, so that it may be called by who must not wait. */
         @Override
         public void close() {
             synchronized (AdapterPool.this) {
                 if (!closed) {
                     closed = true;
-                    resident.users--;
-                    if (resident.users == 0 && !resident.retired) {
-                        idle.add(resident.variant);
+                    if (--resident.users == 0) {
+                        if (resident.retired) {
+                            free(resident);
+                        } else {
+                            slots.rest(resident);
+                        }
                     }
-                    settle(resident);
-                    evict();
                 }
             }
         }
     }
 
-    /** An adapter in memory. Guarded by the pool. */
-    static final class Resident {
-        final LoadedAdapter adapter;
-        /** Of the folders it was read from. */
-        List<Object> stamps;
-        boolean renewing;
-        Variant variant;
-        int users;
-        boolean retired;
-
-        Resident(LoadedAdapter adapter, List<Object> stamps) {
-            this.adapter = adapter;
-            this.stamps = stamps;
-        }
-    }
-
-    /** A version of an adapter. */
-    record Part(AdapterId id, long number, Version version) {
-        Part(AdapterId id, Version version) {
-            this(id, version.number(), version);
-        }
-
-        Path folder() {
-            return ((AdapterSource.Folder) version.source()).path();
-        }
-
-        /** By number: the hash and kind of a version become known later. */
-        @Override
-        public boolean equals(Object other) {
-            return other instanceof Part part && part.number == number && part.id.equals(id);
-        }
-
-        @Override
-        public int hashCode() {
-            return Long.hashCode(number);
-        }
-    }
-
-    /** What is asked for, and of which versions. */
-    private record Key(List<AdapterWeight> wanted, List<Part> parts) {}
-
-    /** What requests ask for. Guarded by the pool. */
-    private static final class Variant {
-        Key key;
-        /** Null while not loading; coalesces those who want it meanwhile. */
-        CompletableFuture<Resident> loading;
-        /** How many wait for it: each will hold it. */
-        int waiting;
-        Resident resident;
-        boolean removed;
-
-        Variant(Key key) {
-            this.key = key;
-        }
-    }
-
-    /** What was read, and of which versions. */
-    record Read(Resident resident, List<Part> parts, List<String> hashes, List<String> kinds) {}
-
     private final Registry registry;
     private final Failures failures = new Failures();
-    private final Loader loader;
-    private final long budget;
+    private final PoolOptions options;
     private final Executor executor;
-    private final RuntimeObserver observer;
-    private final AdapterCatalog catalog;
-    private final Map<Key, Variant> variants = new HashMap<>();
+    private final DiskStore disk;
+    private final Fetcher fetcher;
+    private final HostTier host;
+    private final Loads loads;
+    private final PoolCatalog catalog;
+    private final Slots slots;
+    private final Map<Variant.Key, Variant> variants = new HashMap<>();
     /** Bytes in memory of each version by itself. */
     private final Map<Long, Long> weights = new HashMap<>();
-    /** Those in memory that nobody uses, the least recently used first. */
-    private final LinkedHashSet<Variant> idle = new LinkedHashSet<>();
-    private long bytes;
-    private int loaded;
+    private int waiting;
 
     /**
      * @param base name of the base model
-     * @param store folder that keeps what is registered; null to forget it at the end
-     * @param budget bytes up to which unused adapters are kept
-     * @param executor runs loads, which do I/O
+     * @param executor runs loads, which wait for files
      */
-    public AdapterPool(String base, Path store, Loader loader, long budget, Executor executor, RuntimeObserver observer) throws IOException {
-        this.registry = Registry.open(base, store == null ? null : store.resolve("adapters.db"));
-        this.loader = loader;
-        this.budget = budget;
+    public AdapterPool(String base, PoolOptions options, Loader loader, Executor executor, RuntimeObserver observer) throws IOException {
+        this.options = options;
         this.executor = executor;
-        this.observer = observer;
-        this.catalog = new PoolCatalog(base, registry, this, failures, executor);
+        this.registry = Registry.open(base, options.store() == null ? null : options.store().resolve("adapters.db"));
+        try {
+            Set<String> uploads = registry.uploads();
+            Set<String> known = registry.hashes();
+            disk = DiskStore.open(options.store(), options.diskBytes(), uploads::contains, known::contains);
+        } catch (IOException e) {
+            registry.close();
+            throw e;
+        }
+        fetcher = new Fetcher(options.sources());
+        VersionFiles files = new VersionFiles(disk, fetcher);
+        host = new HostTier(files, options.hostBytes(), registry::pinned);
+        slots = new Slots(options.deviceBytes(), resident -> resident.variant.key.parts().stream().anyMatch(part -> registry.pinned(part.number())), this::evict);
+        loads = new Loads(this, registry, failures, host, files, loader, observer);
+        catalog = new PoolCatalog(base, options, registry, this, failures, executor, new PoolCatalog.Tiers(fetcher, disk, host), loads);
         registry.live().values().stream().filter(Registered::pinned).forEach(one -> catalog.load(one.id()));
     }
 
@@ -179,19 +130,29 @@ public final class AdapterPool implements AutoCloseable {
                 .flatMap(one -> (at < 0 ? Optional.of(one.current()) : one.version(name.substring(at + 1))).map(version -> new Part(one.id(), version)));
     }
 
-    /** The files of an adapter that a tenant names. */
+    /** The files of an adapter that a tenant names: in place, or a copy in memory. Waits for them. */
     public AdapterFolder folder(String tenant, String name) throws IOException {
-        return AdapterFolder.open(resolve(tenant, name).orElseThrow(() -> Registry.unknown(name)).folder());
+        Part part = resolve(tenant, name).orElseThrow(() -> Registry.unknown(name));
+        if (part.version().source() instanceof AdapterSource.Folder folder) {
+            return AdapterFolder.open(folder.path());
+        }
+        Image image = host.get(part, () -> true);
+        try {
+            return image.copy();
+        } finally {
+            image.release();
+        }
     }
 
     /**
      * Takes a hold on what a request asks for, loading it when it is not in memory. The future fails with a {@link RuntimeFault} when there is no
-     * adapter of a name, or it cannot be used. Looks at folders, so that it is not for event loops.
+     * adapter of a name, it cannot be used, or it did not come in time; who cancels it waits no longer, and what nobody waits for is not loaded.
      *
      * @param tenant who asks: its own adapters go before shared ones, and others' are not seen
      * @param wanted at least one adapter, each at most once
+     * @param patience longest time to wait
      */
-    public CompletableFuture<Lease> acquire(String tenant, List<AdapterWeight> wanted) {
+    public CompletableFuture<Lease> acquire(String tenant, List<AdapterWeight> wanted, Duration patience) {
         List<Part> parts = new ArrayList<>();
         for (AdapterWeight one : wanted) {
             Part part = resolve(tenant, one.name()).orElse(null);
@@ -203,203 +164,279 @@ public final class AdapterPool implements AutoCloseable {
             }
             parts.add(part);
         }
-        return acquire(new Key(List.copyOf(wanted), List.copyOf(parts)));
+        return acquire(tenant, new Variant.Key(wanted, parts), patience);
     }
 
-    private CompletableFuture<Lease> acquire(Key key) {
-        List<Object> stamps = stamps(key.parts);
-        CompletableFuture<Resident> loading;
+    private CompletableFuture<Lease> acquire(String tenant, Variant.Key key, Duration patience) {
+        Lease lease = inMemory(key);
+        if (lease != null) {
+            return CompletableFuture.completedFuture(lease);
+        }
+        for (Part part : key.parts()) {
+            AdapterFailure failure = failures.blocking(part.number(), () -> VersionFiles.stamp(part.version().source()));
+            if (failure != null) {
+                return CompletableFuture.failedFuture(RuntimeFault.unusable(failure.reason(), Duration.between(Instant.now(), failure.retryAt()), null));
+            }
+        }
+        CompletableFuture<Lease> mine = new CompletableFuture<>();
+        Variant variant;
         synchronized (this) {
-            Variant variant = variants.get(key);
-            if (variant != null && variant.resident != null) {
-                renewIfChanged(variant, stamps);
-                idle.remove(variant);
-                variant.resident.users++;
-                return CompletableFuture.completedFuture(new Lease(variant.resident));
+            variant = variants.computeIfAbsent(key, missing -> new Variant(missing, tenant));
+            if (variant.resident != null) {
+                return CompletableFuture.completedFuture(lease(variant.resident));
             }
-            for (int i = 0; i < stamps.size(); i++) {
-                AdapterFailure failure = failures.blocking(key.parts.get(i).number, stamps.get(i));
-                if (failure != null) {
-                    return CompletableFuture.failedFuture(RuntimeFault.unusable(failure.reason(), Duration.between(Instant.now(), failure.retryAt()), null));
-                }
+            slots.miss();
+            variant.waiters.add(mine);
+            waiting++;
+            if (!variant.loading) {
+                variant.loading = true;
+                executor.execute(() -> loads.load(variant, null));
             }
-            if (variant == null) {
-                variant = new Variant(key);
-                variants.put(key, variant);
-            }
-            variant.waiting++;
-            if (variant.loading == null) {
-                variant.loading = new CompletableFuture<>();
-                Variant missing = variant;
-                executor.execute(() -> load(missing));
-            }
-            loading = variant.loading;
         }
-        return loading.thenApply(Lease::new);
+        limit(mine, variant, patience.compareTo(options.longestWait()) < 0 ? patience : options.longestWait());
+        return mine;
     }
 
-    private static List<Object> stamps(List<Part> parts) {
-        return parts.stream().<Object>map(part -> Content.stamp(part.folder())).toList();
-    }
-
-    private void renewIfChanged(Variant variant, List<Object> stamps) {
-        Resident resident = variant.resident;
-        if (!resident.renewing && !resident.stamps.equals(stamps)) {
-            resident.renewing = true;
-            executor.execute(() -> renew(variant, resident, stamps));
-        }
-    }
-
-    /** Reads changed folders again; what they held before stays in service until that has succeeded. */
-    private void renew(Variant old, Resident resident, List<Object> stamps) {
-        Read read = null;
-        try {
-            read = read(old.key.wanted, old.key.parts);
-            List<Part> parts = confirm(read);
+    private void limit(CompletableFuture<Lease> mine, Variant variant, Duration patience) {
+        CompletableFuture<Void> timer = new CompletableFuture<Void>().orTimeout(patience.toMillis(), TimeUnit.MILLISECONDS);
+        timer.exceptionally(late -> {
+            boolean inLine;
             synchronized (this) {
-                if (!old.removed && !parts.equals(old.key.parts)) {
-                    variants.remove(old.key, old);
-                    retire(old);
-                    admit(new Key(old.key.wanted, parts), read.resident);
-                    read = null;
-                }
+                inLine = variant.room != null;
             }
-        } catch (RuntimeException e) {
-            LOG.warn("a changed adapter is not taken over, the one before stays: {}", fault(e).getMessage());
+            mine.completeExceptionally(late(variant.key.name(), patience, inLine));
+            return null;
+        });
+        mine.whenComplete((lease, failure) -> {
+            timer.complete(null);
+            if (failure != null) {
+                leave(variant, mine);
+            }
+        });
+    }
+
+    private synchronized void leave(Variant variant, CompletableFuture<Lease> mine) {
+        if (!variant.waiters.remove(mine)) {
+            return;
+        }
+        waiting--;
+        if (variant.waiters.isEmpty() && variant.room != null) {
+            variant.room.cancel(false);
+            variant.room = null;
+            variant.loading = false;
+            variants.remove(variant.key, variant);
+            slots.serve();
+        }
+    }
+
+    /** Whether anybody waits for a variant that is being loaded. */
+    synchronized boolean wanted(Variant variant) {
+        return !variant.waiters.isEmpty();
+    }
+
+    private synchronized Lease inMemory(Variant.Key key) {
+        Variant variant = variants.get(key);
+        if (variant == null || variant.resident == null) {
+            return null;
+        }
+        slots.hit();
+        checkNowAndThen(variant);
+        return lease(variant.resident);
+    }
+
+    private Lease lease(Resident resident) {
+        slots.use(resident);
+        return new Lease(resident);
+    }
+
+    /** Looks, beside the request, whether folders have changed since they were read. */
+    private void checkNowAndThen(Variant variant) {
+        Resident resident = variant.resident;
+        if (!resident.checking && System.nanoTime() - resident.checkedAt >= options.recheck().toNanos()
+                && variant.key.parts().stream().anyMatch(part -> part.version().source() instanceof AdapterSource.Folder)) {
+            resident.checking = true;
+            executor.execute(() -> check(variant, resident));
+        }
+    }
+
+    private void check(Variant variant, Resident resident) {
+        List<Object> stamps = variant.key.parts().stream().map(part -> VersionFiles.stamp(part.version().source())).toList();
+        try {
+            if (!stamps.equals(resident.stamps)) {
+                loads.renew(variant);
+            }
         } finally {
             synchronized (this) {
                 resident.stamps = stamps;
-                resident.renewing = false;
-            }
-            if (read != null) {
-                read.resident.adapter.close();
+                resident.checking = false;
+                resident.checkedAt = System.nanoTime();
             }
         }
     }
 
-    private void load(Variant variant) {
-        Read read = null;
-        List<Part> parts = variant.key.parts;
-        RuntimeException failure = null;
-        try {
-            read = read(variant.key.wanted, parts);
-            parts = confirm(read);
-        } catch (RuntimeException e) {
-            failure = fault(e);
-            if (read != null) {
-                read.resident.adapter.close();
-            }
+    long deviceBytes() {
+        return options.deviceBytes();
+    }
+
+    /** Room for a variant, or null: then it stands in line, and its turn comes when there is some. */
+    synchronized Room room(Variant variant, long bytes) {
+        CompletableFuture<Room> room = slots.room(variant.tenant, bytes, variant.key.name());
+        if (room.isDone()) {
+            return room.join();
         }
-        CompletableFuture<Resident> loading;
+        variant.room = room;
+        room.thenAccept(given -> {
+            variant.room = null;
+            executor.execute(() -> loads.load(variant, given));
+        });
+        return null;
+    }
+
+    /** Waits for room. */
+    Room awaitRoom(AdapterId id, long bytes) {
+        CompletableFuture<Room> room;
         synchronized (this) {
-            loading = variant.loading;
-            variant.loading = null;
-            variants.remove(variant.key, variant);
-            if (failure == null) {
-                read.resident.users = variant.waiting;
-                Variant admitted = admit(new Key(variant.key.wanted, parts), read.resident);
-                if (variant.removed) {
-                    variants.remove(admitted.key, admitted);
-                    retire(admitted);
+            room = slots.room(id.owner(), bytes, id.name());
+        }
+        try {
+            return room.get(options.longestWait().toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException | TimeoutException e) {
+            synchronized (this) {
+                if (!room.isDone()) {
+                    room.cancel(false);
+                    slots.serve();
+                    throw late(id.name(), options.longestWait(), true);
+                }
+            }
+            return room.join();
+        } catch (ExecutionException e) {
+            throw fault(e.getCause());
+        }
+    }
+
+    private static RuntimeFault late(String name, Duration waited, boolean inLine) {
+        return RuntimeFault.queueTimeout("adapter " + name + " was waited for " + waited.toMillis() + " ms: "
+                + (inLine ? "adapters in use take all the memory there is for them" : "its files have not come yet"), Duration.ofSeconds(1));
+    }
+
+    /** Room if there is some now, or null. */
+    synchronized Room roomNow(long bytes) {
+        return slots.take(bytes);
+    }
+
+    /** The room made as large as its adapter turned out to be; null, and the room is as before, where there is not so much. */
+    Room fit(Room room, long bytes) {
+        Room more = null;
+        synchronized (this) {
+            if (bytes <= room.bytes()) {
+                slots.give(room.bytes() - bytes);
+            } else {
+                more = slots.take(bytes - room.bytes());
+                if (more == null) {
+                    return null;
                 }
             }
         }
-        if (failure == null) {
-            loading.complete(read.resident);
-        } else {
-            loading.completeExceptionally(failure);
+        if (more != null) {
+            more.clear();
+        }
+        return new Room(bytes, List.of());
+    }
+
+    void giveBack(Room room) {
+        room.clear();
+        synchronized (this) {
+            slots.give(room.bytes());
         }
     }
 
-    /** Reads versions into memory, with what tells them. */
-    Read read(List<AdapterWeight> wanted, List<Part> parts) {
-        String name = parts.stream().map(part -> part.id.name()).collect(Collectors.joining("+"));
-        List<Object> stamps = stamps(parts);
-        long start = System.nanoTime();
-        boolean success = false;
-        try {
-            List<AdapterPart> folders = new ArrayList<>();
-            List<String> hashes = new ArrayList<>();
-            List<String> kinds = new ArrayList<>();
-            for (int i = 0; i < parts.size(); i++) {
-                hashes.add(Content.hash(parts.get(i).folder()));
-                AdapterFolder folder = AdapterFolder.open(parts.get(i).folder());
-                kinds.add(folder.kind());
-                folders.add(new AdapterPart(wanted.get(i).name(), folder, wanted.get(i).task(), wanted.get(i).weight()));
+    /** Puts what was loaded into service, in its room, for those who wait; what was there under the same key gives way. */
+    void admit(Variant asked, Variant.Key key, LoadedAdapter adapter, List<Object> stamps) {
+        List<CompletableFuture<Lease>> waiters;
+        Resident resident;
+        synchronized (this) {
+            waiters = List.copyOf(asked.waiters);
+            asked.waiters.clear();
+            asked.loading = false;
+            waiting -= waiters.size();
+            variants.remove(asked.key, asked);
+            resident = serve(new Variant(key, asked.tenant), adapter, stamps, waiters.size());
+            if (asked.removed) {
+                variants.remove(key, resident.variant);
+                retire(resident.variant);
             }
-            LoadedAdapter adapter = loader.load(folders);
-            if (!stamps(parts).equals(stamps)) {
-                adapter.close();
-                throw new AdapterFault("its files changed while they were read");
+        }
+        for (CompletableFuture<Lease> waiter : waiters) {
+            Lease lease = new Lease(resident);
+            if (!waiter.complete(lease)) {
+                lease.close();
             }
-            success = true;
-            parts.forEach(part -> failures.clear(part.number));
-            return new Read(new Resident(adapter, stamps), parts, hashes, kinds);
-        } catch (IOException e) {
-            RuntimeFault fault = unusable(name, e);
-            if (parts.size() == 1 && wanted.getFirst().weight() == 1 && wanted.getFirst().task() == null) {
-                failures.add(parts.getFirst().number, fault.getMessage(), stamps.getFirst());
-            }
-            throw fault;
-        } catch (RuntimeException | OutOfMemoryError e) {
-            throw RuntimeFault.of(Kind.INTERNAL, "adapter " + name + " could not be loaded: " + e, e);
-        } finally {
-            observer.adapterLoad(name, Duration.ofNanos(System.nanoTime() - start), success);
         }
     }
 
-    /** Notes the hashes of what was read; where a folder's files have become others, that is a new version. */
-    private List<Part> confirm(Read read) {
-        List<Part> confirmed = new ArrayList<>();
-        for (int i = 0; i < read.parts.size(); i++) {
-            Part part = read.parts.get(i);
-            String hash = read.hashes.get(i);
-            Registered one = registry.live().get(part.id);
-            Version known = one == null ? null : one.versions().stream().filter(v -> v.number() == part.number).findFirst().orElse(null);
-            if (known == null || known.hash().equals(hash)) {
-                confirmed.add(part);
-            } else if (known.hash().isEmpty()) {
-                registry.identify(part.id, part.number, hash, read.kinds.get(i));
-                confirmed.add(part);
-            } else if (one.number() == part.number) {
-                confirmed.add(new Part(part.id, registry.renew(part.id, known, hash, read.kinds.get(i))));
-            } else {
-                throw RuntimeFault.of(Kind.ADAPTER_UNUSABLE, "adapter " + part.id.name() + ": the folder no longer holds version " + known.hash());
+    /** The same, for nobody in particular. */
+    synchronized void admit(List<AdapterWeight> wanted, Part part, LoadedAdapter adapter, List<Object> stamps) {
+        serve(new Variant(new Variant.Key(wanted, List.of(part)), part.id().owner()), adapter, stamps, 0);
+    }
+
+    /** Puts what was read anew into service instead of what was read before, if that still is. */
+    void replace(Variant old, Variant.Key key, LoadedAdapter adapter, List<Object> stamps) {
+        synchronized (this) {
+            if (!old.removed) {
+                variants.remove(old.key, old);
+                retire(old);
+                serve(new Variant(key, old.tenant), adapter, stamps, 0);
+                return;
             }
         }
-        return confirmed;
+        adapter.close();
+        giveBack(new Room(adapter.bytes(), List.of()));
     }
 
-    /** Puts something in memory into service; what was there under the same key gives way. */
-    synchronized void admit(List<AdapterWeight> wanted, Part part, Resident resident) {
-        admit(new Key(List.copyOf(wanted), List.of(part)), resident);
-    }
-
-    private Variant admit(Key key, Resident resident) {
-        Variant variant = new Variant(key);
-        Variant before = variants.put(key, variant);
+    private Resident serve(Variant variant, LoadedAdapter adapter, List<Object> stamps, int users) {
+        Variant before = variants.put(variant.key, variant);
         if (before != null) {
-            if (before.loading != null) {
-                // Its waiters get what they wait for, and it goes when they are done.
-                before.removed = true;
-            }
             retire(before);
         }
-        variant.resident = resident;
-        resident.variant = variant;
-        if (resident.users == 0) {
-            idle.add(variant);
+        variant.resident = new Resident(adapter, variant, stamps);
+        for (int i = 0; i < users; i++) {
+            slots.use(variant.resident);
         }
-        bytes += resident.adapter.bytes();
-        loaded++;
-        weigh(variant, resident.adapter.bytes());
-        evict();
-        return variant;
+        weigh(variant, adapter.bytes());
+        slots.settled();
+        if (users == 0) {
+            slots.rest(variant.resident);
+        }
+        return variant.resident;
+    }
+
+    /** Nobody waits for what is being loaded, or somebody does again. */
+    void abandoned(Variant variant) {
+        synchronized (this) {
+            if (variant.waiters.isEmpty()) {
+                variant.loading = false;
+                variants.remove(variant.key, variant);
+                return;
+            }
+        }
+        executor.execute(() -> loads.load(variant, null));
+    }
+
+    void failed(Variant variant, RuntimeFault fault) {
+        List<CompletableFuture<Lease>> waiters;
+        synchronized (this) {
+            waiters = List.copyOf(variant.waiters);
+            variant.waiters.clear();
+            variant.loading = false;
+            waiting -= waiters.size();
+            variants.remove(variant.key, variant);
+        }
+        waiters.forEach(waiter -> waiter.completeExceptionally(fault));
     }
 
     private void weigh(Variant variant, long delta) {
-        if (variant.key.parts.size() == 1) {
-            weights.merge(variant.key.parts.getFirst().number, delta, (a, b) -> a + b == 0 ? null : Long.valueOf(a + b));
+        if (variant.key.parts().size() == 1) {
+            weights.merge(variant.key.parts().getFirst().number(), delta, (a, b) -> a + b == 0 ? null : Long.valueOf(a + b));
         }
     }
 
@@ -411,48 +448,47 @@ public final class AdapterPool implements AutoCloseable {
     /** Takes everything made of an adapter out of service, its weights as soon as nobody uses them. */
     synchronized void retire(AdapterId id) {
         variants.values().removeIf(variant -> {
-            if (variant.key.parts.stream().noneMatch(part -> part.id.equals(id))) {
+            if (variant.key.parts().stream().noneMatch(part -> part.id().equals(id))) {
                 return false;
             }
             retire(variant);
-            return variant.loading == null;
+            return !variant.loading;
         });
     }
 
     private void retire(Variant variant) {
         variant.removed = true;
-        if (variant.resident != null) {
-            Resident resident = variant.resident;
-            variant.resident = null;
-            idle.remove(variant);
-            resident.retired = true;
-            weigh(variant, -resident.adapter.bytes());
-            settle(resident);
-        }
-    }
-
-    private void settle(Resident resident) {
-        if (resident.retired && resident.users == 0) {
-            bytes -= resident.adapter.bytes();
-            loaded--;
-            resident.adapter.close();
-        }
-    }
-
-    private void evict() {
-        while (bytes > budget) {
-            Optional<Variant> oldest = idle.stream().filter(variant -> variant.key.parts.stream().noneMatch(this::pinned)).findFirst();
-            if (oldest.isEmpty()) {
-                return;
+        Resident resident = variant.resident;
+        if (resident != null) {
+            withdraw(resident);
+            if (resident.users == 0) {
+                slots.forget(resident);
+                free(resident);
             }
-            variants.remove(oldest.get().key, oldest.get());
-            retire(oldest.get());
         }
     }
 
-    private boolean pinned(Part part) {
-        Registered one = registry.live().get(part.id);
-        return one != null && one.pinned() && one.number() == part.number;
+    private void withdraw(Resident resident) {
+        resident.variant.resident = null;
+        resident.retired = true;
+        weigh(resident.variant, -resident.bytes());
+    }
+
+    /** Takes out of service what gives way; its room is another's already. */
+    private void evict(Resident resident) {
+        variants.remove(resident.variant.key, resident.variant);
+        resident.variant.removed = true;
+        withdraw(resident);
+    }
+
+    /** Frees memory on the executor: that takes longer than the step loop, which ends leases, may wait. */
+    private void free(Resident resident) {
+        executor.execute(() -> {
+            resident.adapter.close();
+            synchronized (this) {
+                slots.gone(resident.bytes());
+            }
+        });
     }
 
     static RuntimeFault unusable(String name, IOException e) {
@@ -461,11 +497,18 @@ public final class AdapterPool implements AutoCloseable {
     }
 
     public synchronized int loaded() {
-        return loaded;
+        return slots.residents();
     }
 
     public synchronized long bytes() {
-        return bytes;
+        return slots.used();
+    }
+
+    public AdapterTiers tiers() {
+        AdapterTiers.Tier onDisk = disk.usage();
+        synchronized (this) {
+            return new AdapterTiers(onDisk, host.usage(), slots.usage(), waiting);
+        }
     }
 
     /** The fault inside the wrappings of futures. */
@@ -480,10 +523,19 @@ public final class AdapterPool implements AutoCloseable {
     /** Releases all adapters; none may be in use. */
     @Override
     public void close() throws IOException {
+        List<Variant> all;
         synchronized (this) {
-            variants.values().forEach(this::retire);
+            all = List.copyOf(variants.values());
             variants.clear();
         }
+        for (Variant variant : all) {
+            if (variant.resident != null) {
+                variant.resident.adapter.close();
+            }
+        }
+        fetcher.close();
+        host.close();
+        disk.close();
         registry.close();
     }
 }

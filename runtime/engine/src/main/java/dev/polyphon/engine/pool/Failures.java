@@ -6,13 +6,14 @@ import java.time.Instant;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Supplier;
 
 /** Remembers which versions could not be loaded, so that not every request tries again: after each failure in a row it takes twice as long, give or take. */
 final class Failures {
     private static final Duration FIRST = Duration.ofSeconds(1);
     private static final Duration LONGEST = Duration.ofMinutes(5);
 
-    /** @param stamp of the folder then: when it changes, the failure says nothing any more */
+    /** @param stamp of the source then: when it changes, the failure says nothing any more */
     private record Failed(AdapterFailure failure, Object stamp) {}
 
     private final Map<Long, Failed> failures = new ConcurrentHashMap<>();
@@ -37,8 +38,8 @@ final class Failures {
     }
 
     /** The same, but null as well when it is time to try again. */
-    AdapterFailure blocking(long version, Object stamp) {
+    AdapterFailure blocking(long version, Supplier<Object> stamp) {
         Failed failed = failures.get(version);
-        return failed == null || !failed.stamp.equals(stamp) || Instant.now().isAfter(failed.failure.retryAt()) ? null : failed.failure;
+        return failed == null || Instant.now().isAfter(failed.failure.retryAt()) || !failed.stamp.equals(stamp.get()) ? null : failed.failure;
     }
 }

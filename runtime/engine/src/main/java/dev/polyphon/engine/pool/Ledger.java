@@ -18,8 +18,10 @@ import java.sql.Statement;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Keeps registered adapters in an SQLite database. A change is on the disk when {@link #write} returns, all of it or nothing, whatever happens to the process
@@ -111,11 +113,31 @@ final class Ledger implements AutoCloseable {
         }
     }
 
-    /** Writes adapters as they are now, all or none. */
-    void write(String base, List<Registered> changed) throws IOException {
+    /** The hashes of the versions of all bases whose source is like this, in SQL's sense. */
+    Set<String> hashes(String source) throws IOException {
+        try (PreparedStatement sql = connection.prepareStatement("SELECT DISTINCT hash FROM version WHERE source LIKE ?")) {
+            sql.setString(1, source);
+            Set<String> hashes = new HashSet<>();
+            try (ResultSet row = sql.executeQuery()) {
+                while (row.next()) {
+                    hashes.add(row.getString(1));
+                }
+            }
+            return hashes;
+        } catch (SQLException e) {
+            throw new IOException("cannot read the registry: " + e.getMessage(), e);
+        }
+    }
+
+    /** An adapter as it is now, and those of its versions that are new or have changed. */
+    record Change(Registered adapter, List<Version> versions) {}
+
+    /** Writes changes, all or none. */
+    void write(String base, List<Change> changes) throws IOException {
         try (PreparedStatement adapters = connection.prepareStatement("INSERT OR REPLACE INTO adapter VALUES (?, ?, ?, ?, ?, ?, ?)");
                 PreparedStatement versions = connection.prepareStatement("INSERT OR REPLACE INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?)")) {
-            for (Registered one : changed) {
+            for (Change change : changes) {
+                Registered one = change.adapter;
                 adapters.setString(1, base);
                 adapters.setString(2, one.id().owner());
                 adapters.setString(3, one.id().name());
@@ -124,7 +146,7 @@ final class Ledger implements AutoCloseable {
                 adapters.setBoolean(6, one.pinned());
                 adapters.setLong(7, one.deleted() == null ? 0 : one.deleted().toEpochMilli());
                 adapters.execute();
-                for (Version version : one.versions()) {
+                for (Version version : change.versions) {
                     versions.setLong(1, version.number());
                     versions.setString(2, base);
                     versions.setString(3, one.id().owner());

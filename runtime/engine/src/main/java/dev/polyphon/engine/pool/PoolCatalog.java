@@ -1,9 +1,10 @@
 package dev.polyphon.engine.pool;
 
 import dev.polyphon.engine.adapter.AdapterFolder;
-import dev.polyphon.engine.pool.AdapterPool.Part;
-import dev.polyphon.engine.pool.AdapterPool.Read;
+import dev.polyphon.engine.pool.Loads.Built;
+import dev.polyphon.engine.pool.Loads.Images;
 import dev.polyphon.engine.pool.Registered.Version;
+import dev.polyphon.engine.pool.source.Fetcher;
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterInfo;
@@ -12,9 +13,11 @@ import dev.polyphon.runtime.AdapterQuery;
 import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.AdapterSource;
 import dev.polyphon.runtime.AdapterTier;
+import dev.polyphon.runtime.AdapterUpload;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
+import dev.polyphon.runtime.Scheduling;
 import java.io.IOException;
 import java.time.Instant;
 import java.util.LinkedHashMap;
@@ -27,17 +30,26 @@ import java.util.concurrent.Executor;
 /** What others see and do of a pool's adapters. */
 final class PoolCatalog implements AdapterCatalog {
     private final String base;
+    private final PoolOptions options;
     private final Registry registry;
     private final AdapterPool pool;
     private final Failures failures;
     private final Executor executor;
+    private final Tiers tiers;
+    private final Loads loads;
 
-    PoolCatalog(String base, Registry registry, AdapterPool pool, Failures failures, Executor executor) {
+    /** What adapters pass through on their way to the model. */
+    record Tiers(Fetcher fetcher, DiskStore disk, HostTier host) {}
+
+    PoolCatalog(String base, PoolOptions options, Registry registry, AdapterPool pool, Failures failures, Executor executor, Tiers tiers, Loads loads) {
         this.base = base;
+        this.options = options;
         this.registry = registry;
         this.pool = pool;
         this.failures = failures;
         this.executor = executor;
+        this.tiers = tiers;
+        this.loads = loads;
     }
 
     @Override
@@ -92,7 +104,7 @@ final class PoolCatalog implements AdapterCatalog {
     public AdapterInfo register(AdapterRegistration wanted) {
         check(wanted);
         try {
-            return add(wanted, AdapterFolder.open(((AdapterSource.Folder) wanted.source()).path()).kind());
+            return add(wanted, wanted.source() instanceof AdapterSource.Folder folder ? AdapterFolder.open(folder.path()).kind() : "");
         } catch (IOException e) {
             throw AdapterPool.unusable(wanted.id().name(), e);
         }
@@ -116,43 +128,63 @@ final class PoolCatalog implements AdapterCatalog {
     public CompletableFuture<AdapterInfo> load(AdapterRegistration wanted) {
         return CompletableFuture.supplyAsync(() -> {
             check(wanted);
-            AdapterId id = wanted.id();
-            if (!wanted.replace() && registry.live().containsKey(id)) {
-                throw Registry.taken(id);
-            }
-            List<AdapterWeight> asked = List.of(new AdapterWeight(id.name(), 1, firstTask(wanted)));
-            Read read = pool.read(asked, List.of(new Part(id, new Version(0, "", "", wanted.source(), Instant.now()))));
-            String hash = read.hashes().getFirst();
-            try {
-                if (wanted.version() != null && !wanted.version().equals(hash)) {
-                    throw RuntimeFault.of(Kind.ADAPTER_UNUSABLE, "adapter " + id.name() + " cannot be used: its files have the hash " + hash + ", not "
-                            + wanted.version());
-                }
-                AdapterInfo added = add(new AdapterRegistration(id, base, wanted.source(), wanted.labels(), hash, wanted.replace()), read.kinds().getFirst());
-                pool.retire(id);
-                Registered one = registry.get(id);
-                pool.admit(asked, new Part(id, one.current()), read.resident());
-                return info(one, one.current().hash().equals(added.version()) ? one.current() : one.version(added.version()).orElseThrow());
-            } catch (RuntimeException e) {
-                read.resident().adapter.close();
-                throw e;
+            String hash = wanted.version() == null ? "" : wanted.version();
+            Part part = new Part(wanted.id(), new Version(0, hash, "", wanted.source(), Instant.now()));
+            try (Images images = loads.reopen(List.of(part))) {
+                return install(wanted, images, () -> {});
+            } catch (IOException e) {
+                throw AdapterPool.unusable(wanted.id().name(), e);
             }
         }, executor);
     }
 
-    /** A task to try an adapter of several with. */
-    private static String firstTask(AdapterRegistration wanted) {
+    @Override
+    public AdapterUpload upload(AdapterRegistration wanted) {
+        checkBase(wanted);
+        checkFree(wanted);
         try {
-            return AdapterFolder.open(((AdapterSource.Folder) wanted.source()).path()).tasks().stream().findFirst().orElse(null);
+            return new PoolUpload(wanted, tiers.disk.arrival(), options.uploadBytes(), this, loads);
         } catch (IOException e) {
-            throw AdapterPool.unusable(wanted.id().name(), e);
+            throw RuntimeFault.of(Kind.INTERNAL, "the upload cannot be received: " + e, e);
+        }
+    }
+
+    /** What makes files durable, before a version is registered that has them. */
+    @FunctionalInterface
+    interface Keeping {
+        void keep() throws IOException;
+    }
+
+    /** Registers an adapter when it has turned out to work: nothing is seen of one that does not. */
+    AdapterInfo install(AdapterRegistration wanted, Images images, Keeping files) throws IOException {
+        checkFree(wanted);
+        AdapterId id = wanted.id();
+        Image image = images.all.getFirst();
+        if (wanted.version() != null && !wanted.version().equals(image.hash())) {
+            throw RuntimeFault.of(Kind.ADAPTER_UNUSABLE, "adapter " + id.name() + " cannot be used: its files have the hash " + image.hash() + ", not "
+                    + wanted.version());
+        }
+        List<AdapterWeight> asked = List.of(new AdapterWeight(id.name(), 1, image.folder().tasks().stream().findFirst().orElse(null)));
+        Built built = loads.build(asked, images, null, bytes -> pool.awaitRoom(id, bytes));
+        try {
+            files.keep();
+            AdapterInfo added = add(new AdapterRegistration(id, base, image.source(), wanted.labels(), image.hash(), wanted.replace()), image.folder().kind());
+            pool.retire(id);
+            Registered one = registry.get(id);
+            Version version = one.current().hash().equals(added.version()) ? one.current() : one.version(added.version()).orElseThrow();
+            tiers.host.put(version.number(), image);
+            pool.admit(asked, new Part(id, version), built.adapter(), images.stamps());
+            return info(one, version);
+        } catch (IOException | RuntimeException e) {
+            loads.release(built.adapter(), built.room());
+            throw e;
         }
     }
 
     @Override
     public CompletableFuture<AdapterInfo> load(AdapterId id) {
         failures.clear(registry.get(id).number());
-        return pool.acquire(id.owner(), List.of(new AdapterWeight(id.name()))).thenApply(lease -> {
+        return pool.acquire(id.owner(), List.of(new AdapterWeight(id.name())), Scheduling.NO_LIMIT).thenApply(lease -> {
             lease.close();
             return info(registry.get(id));
         });
@@ -190,6 +222,7 @@ final class PoolCatalog implements AdapterCatalog {
     @Override
     public AdapterInfo pin(AdapterId id, boolean pinned) {
         Registered one = registry.change(id, before -> before.withPinned(pinned));
+        tiers.host.weigh(one.number());
         if (pinned) {
             load(id);
         }
@@ -197,11 +230,22 @@ final class PoolCatalog implements AdapterCatalog {
     }
 
     private void check(AdapterRegistration wanted) {
+        checkBase(wanted);
+        if (wanted.source() instanceof AdapterSource.Upload) {
+            throw RuntimeFault.invalid("source", "an upload is registered when its files have been sent");
+        }
+        tiers.fetcher.check(wanted.source());
+    }
+
+    private void checkBase(AdapterRegistration wanted) {
         if (!wanted.base().equals(base)) {
             throw RuntimeFault.of(Kind.UNKNOWN_MODEL, "base model " + wanted.base() + " is not served here");
         }
-        if (!(wanted.source() instanceof AdapterSource.Folder)) {
-            throw RuntimeFault.of(Kind.UNSUPPORTED, "only folders can be registered here, found " + wanted.source().uri());
+    }
+
+    private void checkFree(AdapterRegistration wanted) {
+        if (!wanted.replace() && registry.live().containsKey(wanted.id())) {
+            throw Registry.taken(wanted.id());
         }
     }
 
@@ -212,6 +256,16 @@ final class PoolCatalog implements AdapterCatalog {
     private AdapterInfo info(Registered one, Version version) {
         long weight = pool.weight(version.number());
         return new AdapterInfo(one.id(), version.hash(), base, version.kind(), version.source(), one.labels(), one.pinned(), version.registered(),
-                one.deleted(), weight >= 0 ? AdapterTier.LOADED : AdapterTier.DISK, failures.get(version.number()), Math.max(0, weight));
+                one.deleted(), weight >= 0 ? AdapterTier.LOADED : tier(version), failures.get(version.number()), Math.max(0, weight));
+    }
+
+    private AdapterTier tier(Version version) {
+        if (tiers.host.contains(version.number())) {
+            return AdapterTier.HOST;
+        }
+        if (version.source() instanceof AdapterSource.Folder || tiers.disk.contains(version.hash())) {
+            return AdapterTier.DISK;
+        }
+        return tiers.host.fetching(version.number()) ? AdapterTier.FETCHING : AdapterTier.REGISTERED;
     }
 }

@@ -3,6 +3,7 @@ package dev.polyphon.engine.pool;
 import dev.polyphon.engine.pool.Registered.Version;
 import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterRegistration;
+import dev.polyphon.runtime.AdapterSource;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
 import java.io.IOException;
@@ -13,6 +14,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentNavigableMap;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.function.UnaryOperator;
@@ -25,6 +28,7 @@ final class Registry implements AutoCloseable {
     private final Ledger ledger;
     private final ConcurrentNavigableMap<AdapterId, Registered> live = new ConcurrentSkipListMap<>();
     private final ConcurrentNavigableMap<AdapterId, Registered> removed = new ConcurrentSkipListMap<>();
+    private final Set<Long> pinned = ConcurrentHashMap.newKeySet();
     private long lastNumber;
 
     private Registry(String base, Ledger ledger) throws IOException {
@@ -46,8 +50,30 @@ final class Registry implements AutoCloseable {
     }
 
     private void index(Registered one) {
+        Registered before = live.get(one.id());
+        if (before != null) {
+            pinned.remove(before.number());
+        }
+        if (one.pinned() && one.deleted() == null) {
+            pinned.add(one.number());
+        }
         (one.deleted() == null ? removed : live).remove(one.id());
         (one.deleted() == null ? live : removed).put(one.id(), one);
+    }
+
+    /** Whether a version of this number is the current one of a pinned adapter. */
+    boolean pinned(long number) {
+        return pinned.contains(number);
+    }
+
+    /** Hashes of all versions of all bases. */
+    synchronized Set<String> hashes() throws IOException {
+        return ledger.hashes("%");
+    }
+
+    /** Hashes of those that were uploaded. */
+    synchronized Set<String> uploads() throws IOException {
+        return ledger.hashes(new AdapterSource.Upload().uri());
     }
 
     /** Those in service, in order. */
@@ -112,12 +138,16 @@ final class Registry implements AutoCloseable {
         return version.source().equals(wanted.source()) && (wanted.version() == null || wanted.version().equals(version.hash()));
     }
 
-    /** Notes the hash of a version whose files have been read, if the adapter still has it. */
-    synchronized void identify(AdapterId id, long number, String hash, String kind) {
+    /**
+     * Notes the hash of a version whose files have been read, if the adapter still has it.
+     *
+     * @param source where these very files are found again
+     */
+    synchronized void identify(AdapterId id, long number, String hash, String kind, AdapterSource source) {
         Registered one = live.getOrDefault(id, removed.get(id));
         if (one != null && one.versions().stream().anyMatch(version -> version.number() == number && version.hash().isEmpty())) {
             write(List.of(one.withVersions(one.versions().stream().map(version -> version.number() != number ? version
-                    : new Version(number, hash, kind, version.source(), version.registered())).toList(), one.number())));
+                    : new Version(number, hash, kind, source, version.registered())).toList(), one.number())));
         }
     }
 
@@ -152,8 +182,14 @@ final class Registry implements AutoCloseable {
         if (changed.isEmpty()) {
             return;
         }
+        List<Ledger.Change> changes = new ArrayList<>();
+        for (Registered one : changed) {
+            Registered before = live.getOrDefault(one.id(), removed.get(one.id()));
+            changes.add(new Ledger.Change(one, before == null ? one.versions()
+                    : one.versions().stream().filter(version -> !before.versions().contains(version)).toList()));
+        }
         try {
-            ledger.write(base, changed);
+            ledger.write(base, changes);
         } catch (IOException e) {
             throw RuntimeFault.of(Kind.INTERNAL, e.getMessage(), e);
         }

@@ -17,6 +17,7 @@ import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.BaseWeights;
 import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.model.Decoder;
+import dev.polyphon.engine.pool.PoolOptions;
 import dev.polyphon.engine.schedule.Sequence;
 import dev.polyphon.engine.schedule.StepRows;
 import dev.polyphon.engine.schedule.Work;
@@ -58,6 +59,7 @@ import java.util.stream.Stream;
  */
 public final class Verifier {
     private static final int BLOCK_SIZE = 16;
+    private static final long ANY_BYTES = 1L << 50;
     private static final long KV_BYTES = 64 << 20;
     private static final String TENANT = "verify";
 
@@ -168,9 +170,8 @@ public final class Verifier {
             checkpoint = Checkpoint.open(folder);
             weights = new BaseWeights(device, checkpoint);
             made = Files.createTempDirectory("polyphon-verify");
-            // What no request uses is evicted at once, so that every mode loads its adapters again.
             engine = Engine.open(EngineOptions.of(name, folder).withSteps(512, 512).withKv(kvBytes, BLOCK_SIZE).withQueueLimit(1 << 20)
-                    .withAdapterBytes(0), kernels.get());
+                    .withAdapters(PoolOptions.of(ANY_BYTES)), kernels.get());
         }
 
         void verify(List<ReferenceCase> cases, Mode mode, Consumer<Verdict> tell) throws IOException {
@@ -190,11 +191,11 @@ public final class Verifier {
                 }
                 Map<ReferenceCase, List<float[]>> logits = logits(runnable, adapters);
                 if (mode == Mode.RELOADED) {
-                    runnable.stream().map(ReferenceCase::adapterName).flatMap(Optional::stream).distinct()
-                            .filter(n -> engine.adapters().find(TENANT, n).isPresent())
-                            .forEach(n -> engine.adapters().remove(AdapterId.shared(n)));
+                    registered(runnable).forEach(engine.adapters()::remove);
                 }
                 Map<ReferenceCase, Greedy> greedy = greedy(runnable);
+                // Every mode loads its adapters again.
+                registered(runnable).forEach(engine.adapters()::unload);
                 for (ReferenceCase one : runnable) {
                     tell.accept(judge(one, mode, logits.get(one), greedy.get(one)));
                 }
@@ -284,6 +285,11 @@ public final class Verifier {
                 logits.put(one, perPrompt);
             }
             return logits;
+        }
+
+        private List<AdapterId> registered(List<ReferenceCase> cases) {
+            return cases.stream().map(ReferenceCase::adapterName).flatMap(Optional::stream).distinct()
+                    .filter(n -> engine.adapters().find(TENANT, n).isPresent()).map(AdapterId::shared).toList();
         }
 
         /** Greedy ids of every prompt, all requested at once. */

@@ -72,6 +72,22 @@ public final class SafeTensors implements TensorFile {
         }
     }
 
+    /**
+     * Reads what stands in memory, which has to stay while this is used.
+     *
+     * @param file names it in messages
+     */
+    public static SafeTensors of(Path file, MemorySegment bytes) throws IOException {
+        SafeTensors read = new SafeTensors(new Mapping());
+        try {
+            read.readFile(file, bytes);
+            return read;
+        } catch (Throwable t) {
+            read.close();
+            throw t;
+        }
+    }
+
     private static Path inFolder(Path folder) throws NoSuchFileException {
         List<String> names = List.of(SINGLE_FILES.get(0), INDEX, SINGLE_FILES.get(1));
         for (String name : names) {
@@ -146,7 +162,10 @@ public final class SafeTensors implements TensorFile {
     }
 
     private void readFile(Path file) throws IOException {
-        MemorySegment bytes = mapping.map(file);
+        readFile(file, mapping.map(file));
+    }
+
+    private void readFile(Path file, MemorySegment bytes) throws IOException {
         Cursor cursor = new Cursor(file, bytes, 0);
         long headerSize = cursor.int64("the header size");
         if (headerSize < 0 || headerSize > Limits.HEADER_BYTES) {

@@ -48,7 +48,22 @@ public final class TorchFile implements TensorFile {
         Path file = Files.isDirectory(path) ? inFolder(path) : path;
         Mapping mapping = new Mapping();
         try {
-            return new TorchFile(file, mapping);
+            return new TorchFile(file, mapping, mapping.map(file));
+        } catch (Throwable t) {
+            mapping.close();
+            throw t;
+        }
+    }
+
+    /**
+     * Reads what stands in memory, which has to stay while this is used.
+     *
+     * @param file names it in messages
+     */
+    public static TorchFile of(Path file, MemorySegment bytes) throws IOException {
+        Mapping mapping = new Mapping();
+        try {
+            return new TorchFile(file, mapping, bytes);
         } catch (Throwable t) {
             mapping.close();
             throw t;
@@ -64,10 +79,9 @@ public final class TorchFile implements TensorFile {
         throw new NoSuchFileException(folder.toString(), null, "the folder has none of " + String.join(", ", NAMES));
     }
 
-    private TorchFile(Path file, Mapping mapping) throws IOException {
+    private TorchFile(Path file, Mapping mapping, MemorySegment bytes) throws IOException {
         this.file = file;
         this.mapping = mapping;
-        MemorySegment bytes = mapping.map(file);
         if (bytes.byteSize() >= BEFORE_ZIP.length && bytes.asSlice(0, BEFORE_ZIP.length).mismatch(MemorySegment.ofArray(BEFORE_ZIP)) < 0) {
             throw malformed("the format that torch had before 1.6, which is not supported; load and save it with a newer torch");
         }

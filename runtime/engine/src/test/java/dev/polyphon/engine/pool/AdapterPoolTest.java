@@ -17,16 +17,21 @@ import dev.polyphon.runtime.AdapterSource;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeObserver;
+import dev.polyphon.runtime.Scheduling;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Deque;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.stream.Stream;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
@@ -35,22 +40,26 @@ import net.jqwik.api.constraints.Size;
 /** A pool over a loader that makes nothing, on an executor that the test turns by hand. */
 class AdapterPoolTest {
     private static final int ADAPTERS = 5;
-    private static final int BYTES = 10;
+    /** Of an adapter, on disk as in memory. */
+    private static final int BYTES = 64;
+    private static final String CONFIG = "{\"peft_type\": \"LORA\", \"x\": \"%s\"}";
 
     private final Deque<Runnable> tasks = new ArrayDeque<>();
-    private int open;
+    /** Those in memory. */
+    private final Set<AdapterWeights> open = Collections.newSetFromMap(new IdentityHashMap<>());
     private int loads;
 
     private LoadedAdapter load(List<AdapterPart> parts) throws IOException {
         loads++;
-        String text = Files.readString(parts.getFirst().folder().path().resolve("adapter_model.bin"));
+        String text = parts.getFirst().folder().config().path("x").asText();
         if (text.startsWith("bad")) {
             throw new AdapterFault("tensor x is bad");
         }
-        open++;
         Owned memory = new Owned();
-        memory.own(() -> open--);
-        return new LoadedAdapter(new AdapterWeights(text, 1, Map.of(), null, new int[0]), BYTES, memory);
+        AdapterWeights weights = new AdapterWeights(text, 1, Map.of(), null, new int[0]);
+        open.add(weights);
+        memory.own(() -> open.remove(weights));
+        return new LoadedAdapter(weights, BYTES, memory);
     }
 
     private AdapterPool pool(long budget) throws IOException {
@@ -58,7 +67,11 @@ class AdapterPoolTest {
     }
 
     private AdapterPool pool(long budget, Path store) throws IOException {
-        return new AdapterPool("base", store, this::load, budget, tasks::add, new RuntimeObserver() {});
+        return pool(PoolOptions.of(budget).withStore(store).withRecheck(Duration.ZERO));
+    }
+
+    private AdapterPool pool(PoolOptions options) throws IOException {
+        return new AdapterPool("base", options, this::load, tasks::add, new RuntimeObserver() {});
     }
 
     private void turn() {
@@ -69,8 +82,7 @@ class AdapterPoolTest {
 
     private static Path write(Path folder, String content) throws IOException {
         Files.createDirectories(folder);
-        Files.writeString(folder.resolve("adapter_config.json"), "{\"peft_type\": \"LORA\"}");
-        Files.writeString(folder.resolve("adapter_model.bin"), content);
+        Files.writeString(folder.resolve("adapter_config.json"), ("%-" + BYTES + "s").formatted(CONFIG.formatted(content)));
         return folder;
     }
 
@@ -81,7 +93,7 @@ class AdapterPoolTest {
     }
 
     private static CompletableFuture<AdapterPool.Lease> acquire(AdapterPool pool, String name) {
-        return pool.acquire("tenant", List.of(new AdapterWeight(name)));
+        return pool.acquire("tenant", List.of(new AdapterWeight(name)), Scheduling.NO_LIMIT);
     }
 
     private static RuntimeFault fault(CompletableFuture<?> future) {
@@ -89,12 +101,17 @@ class AdapterPoolTest {
         return AdapterPool.fault(future.exceptionNow());
     }
 
+    private static Stream<CompletableFuture<AdapterPool.Lease>> succeeded(List<CompletableFuture<AdapterPool.Lease>> held) {
+        return List.copyOf(held).stream().filter(lease -> lease.isDone() && !lease.isCompletedExceptionally());
+    }
+
     @Property(tries = 60)
-    void leaksNothingWhateverHappens(@ForAll @Size(min = 1, max = 80) List<@IntRange(max = 59) Integer> actions, @ForAll @IntRange(max = 4) int room)
+    void leaksNothingWhateverHappens(@ForAll @Size(min = 1, max = 80) List<@IntRange(max = 64) Integer> actions, @ForAll @IntRange(max = 4) int room)
             throws IOException {
         Path root = Files.createTempDirectory("pool");
-        open = 0;
+        open.clear();
         tasks.clear();
+        loads = 0;
         try (AdapterPool pool = pool((long) room * BYTES)) {
             AdapterCatalog catalog = pool.catalog();
             register(catalog, root, ADAPTERS);
@@ -110,11 +127,12 @@ class AdapterPoolTest {
                             tasks.poll().run();
                         }
                     }
-                    case 6, 7 -> held.stream().filter(lease -> lease.isDone() && !lease.isCompletedExceptionally()).skip(action % 3).findFirst()
+                    case 6, 7 -> succeeded(held).skip(action % 3).findFirst()
                             .ifPresent(lease -> {
                                 lease.join().close();
                                 held.remove(lease);
                             });
+                    case 12 -> held.stream().filter(lease -> !lease.isDone()).findFirst().ifPresent(lease -> lease.cancel(false));
                     case 8 -> write(root.resolve(name), (action % 2 == 0 ? "bad " : "new ") + held.size());
                     case 9 -> {
                         if (live) {
@@ -134,16 +152,25 @@ class AdapterPoolTest {
                         }
                     }
                 }
-                assertThat(pool.bytes()).isEqualTo((long) pool.loaded() * BYTES);
-                held.stream().filter(lease -> lease.isDone() && !lease.isCompletedExceptionally())
-                        .forEach(lease -> assertThat(lease.join().weights()).isNotNull());
+                assertThat((long) open.size() * BYTES).as("no memory that is not accounted for").isLessThanOrEqualTo(pool.bytes());
+                assertThat(pool.bytes()).as("the budget").isLessThanOrEqualTo((long) room * BYTES);
+                succeeded(held).forEach(lease -> assertThat(open).as("in use").contains(lease.join().weights()));
             }
             turn();
-            assertThat(held).allMatch(CompletableFuture::isDone);
-            held.stream().filter(lease -> !lease.isCompletedExceptionally()).forEach(lease -> lease.join().close());
-            assertThat(open).isEqualTo(pool.loaded()).isLessThanOrEqualTo(room);
+            while (!held.stream().allMatch(CompletableFuture::isDone)) {
+                var next = succeeded(held).findFirst();
+                assertThat(next).as("who waits for room waits for somebody").isPresent();
+                next.get().join().close();
+                held.remove(next.get());
+                turn();
+            }
+            succeeded(held).forEach(lease -> lease.join().close());
+            turn();
+            assertThat(open).hasSize(pool.loaded()).hasSizeLessThanOrEqualTo(room);
+            assertThat(pool.bytes()).isEqualTo((long) pool.loaded() * BYTES);
+            assertThat(pool.tiers().waiting()).isZero();
         } finally {
-            assertThat(open).isZero();
+            assertThat(open).isEmpty();
             try (var files = Files.walk(root)) {
                 files.sorted(java.util.Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
             }
@@ -152,7 +179,7 @@ class AdapterPoolTest {
 
     @org.junit.jupiter.api.Test
     void takesAChangedFolderOverWithoutARefusal(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
-        try (AdapterPool pool = pool(100)) {
+        try (AdapterPool pool = pool(PoolOptions.of(10 * BYTES).withHostBytes(0).withRecheck(Duration.ZERO))) {
             register(pool.catalog(), root, 1);
             var first = acquire(pool, "a0");
             turn();
@@ -177,13 +204,109 @@ class AdapterPoolTest {
             turn();
             assertThat(fault(gone).getMessage()).contains("no longer holds");
             renewed.join().close();
-            assertThat(open).isEqualTo(1);
+            turn();
+            assertThat(open).hasSize(1);
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void servesAnEarlierVersionAsLongAsItsFilesAreInMemory(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(10 * BYTES)) {
+            register(pool.catalog(), root, 1);
+            var first = acquire(pool, "a0");
+            turn();
+            first.join().close();
+            String old = pool.catalog().find("tenant", "a0").orElseThrow().version();
+            write(root.resolve("a0"), "another content");
+            acquire(pool, "a0").join().close();
+            turn();
+            var earlier = acquire(pool, "a0@" + old.substring(0, 8));
+            var now = acquire(pool, "a0");
+            turn();
+            assertThat(earlier.join().weights().toString()).isEqualTo("content 0");
+            assertThat(now.join().weights().toString()).isEqualTo("another content");
+            earlier.join().close();
+            now.join().close();
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void loadsOnceForAllWhoWait(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(10 * BYTES)) {
+            register(pool.catalog(), root, 1);
+            var held = Stream.generate(() -> acquire(pool, "a0")).limit(20).toList();
+            turn();
+            assertThat(loads).isEqualTo(1);
+            held.forEach(lease -> lease.join().close());
+            assertThat(pool.loaded()).isEqualTo(1);
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void whoFindsNoRoomWaitsAndTenantsTakeTurns(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(BYTES)) {
+            register(pool.catalog(), root, ADAPTERS);
+            var first = acquire(pool, "a0");
+            turn();
+            var noisy = acquire(pool, "a1");
+            var noisyToo = acquire(pool, "a2");
+            var quiet = pool.acquire("quiet", List.of(new AdapterWeight("a3")), Scheduling.NO_LIMIT);
+            turn();
+            assertThat(List.of(noisy, noisyToo, quiet)).noneMatch(CompletableFuture::isDone);
+            assertThat(pool.tiers().waiting()).isEqualTo(3);
+            List<CompletableFuture<AdapterPool.Lease>> order = List.of(first, noisy, quiet, noisyToo);
+            for (int i = 0; i < order.size(); i++) {
+                assertThat(order.get(i)).isCompleted();
+                assertThat(order.subList(i + 1, order.size())).noneMatch(CompletableFuture::isDone);
+                order.get(i).join().close();
+                turn();
+            }
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void whoWaitsForRoomTooLongIsTold(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(BYTES)) {
+            register(pool.catalog(), root, 3);
+            var first = acquire(pool, "a0");
+            turn();
+            var late = pool.acquire("tenant", List.of(new AdapterWeight("a1")), Duration.ofMillis(30));
+            turn();
+            assertThatThrownBy(late::join).hasCauseInstanceOf(RuntimeFault.class).hasMessageContaining("adapters in use take all the memory");
+            assertThat(fault(late).kind()).isEqualTo(RuntimeFault.Kind.QUEUE_TIMEOUT);
+            int before = loads;
+            var cancelled = acquire(pool, "a2");
+            turn();
+            cancelled.cancel(false);
+            first.join().close();
+            turn();
+            assertThat(loads).as("what nobody waits for is not loaded").isEqualTo(before);
+            assertThat(pool.catalog().find("tenant", "a0").orElseThrow().loaded()).isTrue();
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void refusesWhatCanNeverFit(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(BYTES - 1)) {
+            register(pool.catalog(), root, 1);
+            var never = acquire(pool, "a0");
+            turn();
+            assertThat(fault(never).getMessage()).contains("needs " + BYTES + " bytes", "may take " + (BYTES - 1));
+        }
+        try (AdapterPool pool = pool(BYTES)) {
+            pool.catalog().register(AdapterRegistration.folder("a0", "base", root.resolve("a0")));
+            pool.catalog().register(AdapterRegistration.folder("a1", "base", write(root.resolve("a1"), "content 1")));
+            pool.catalog().pin(AdapterId.shared("a0"), true);
+            turn();
+            var never = acquire(pool, "a1");
+            turn();
+            assertThat(fault(never).getMessage()).contains("pinned ones take " + BYTES);
         }
     }
 
     @org.junit.jupiter.api.Test
     void remembersAFailureUntilTheFilesChange(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
-        try (AdapterPool pool = pool(100)) {
+        try (AdapterPool pool = pool(10 * BYTES)) {
             register(pool.catalog(), root, 1);
             write(root.resolve("a0"), "bad");
             var first = acquire(pool, "a0");
@@ -219,12 +342,12 @@ class AdapterPoolTest {
 
     @org.junit.jupiter.api.Test
     void loadsPinnedAdaptersWhenItOpens(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
-        try (AdapterPool pool = pool(100, root.resolve("store"))) {
+        try (AdapterPool pool = pool(10 * BYTES, root.resolve("store"))) {
             register(pool.catalog(), root, 2);
             pool.catalog().pin(AdapterId.shared("a1"), true);
         }
         tasks.clear();
-        try (AdapterPool pool = pool(100, root.resolve("store"))) {
+        try (AdapterPool pool = pool(10 * BYTES, root.resolve("store"))) {
             turn();
             assertThat(pool.catalog().find("tenant", "a1").orElseThrow().loaded()).isTrue();
             assertThat(pool.loaded()).isEqualTo(1);
@@ -247,7 +370,7 @@ class AdapterPoolTest {
 
     @org.junit.jupiter.api.Test
     void showsATenantItsOwnAndTheSharedOnesPageByPage(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
-        try (AdapterPool pool = pool(100)) {
+        try (AdapterPool pool = pool(10 * BYTES)) {
             AdapterCatalog catalog = pool.catalog();
             register(catalog, root, ADAPTERS);
             for (String owner : List.of("acme", "other")) {
@@ -266,8 +389,8 @@ class AdapterPoolTest {
             assertThat(seen).containsExactly("a0", "a1 of acme", "a2", "a3", "a4", "acme-1 of acme");
             assertThat(catalog.list(new AdapterQuery("acme", null, "acme", Map.of("by", "acme"), Set.of(), false, false, 9, null)).adapters()).hasSize(1);
             var hidden = acquire(pool, "other-1");
-            assertThat(fault(pool.acquire("acme", List.of(new AdapterWeight("other-1")))).getMessage().replace("other-1", "x"))
-                    .isEqualTo(fault(pool.acquire("acme", List.of(new AdapterWeight("none")))).getMessage().replace("none", "x"));
+            assertThat(fault(pool.acquire("acme", List.of(new AdapterWeight("other-1")), Scheduling.NO_LIMIT)).getMessage().replace("other-1", "x"))
+                    .isEqualTo(fault(pool.acquire("acme", List.of(new AdapterWeight("none")), Scheduling.NO_LIMIT)).getMessage().replace("none", "x"));
             assertThat(fault(hidden).kind()).isEqualTo(RuntimeFault.Kind.UNKNOWN_ADAPTER);
             assertThatThrownBy(() -> new AdapterId("acme", "../etc")).isInstanceOf(RuntimeFault.class);
         }

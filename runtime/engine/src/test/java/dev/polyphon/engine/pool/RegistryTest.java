@@ -39,7 +39,7 @@ class RegistryTest {
         try (Registry registry = Registry.open("base", file())) {
             registry.add(Map.of(registration(own, "/one", null, false), "LORA"));
             registry.add(Map.of(registration(AdapterId.shared("a"), "/two", null, false), "IA3"));
-            registry.identify(own, registry.get(own).number(), HASH, "LORA");
+            registry.identify(own, registry.get(own).number(), HASH, "LORA", registry.get(own).current().source());
             registry.change(own, one -> one.withPinned(true));
             registry.change(AdapterId.shared("a"), one -> one.withDeleted(Instant.now()));
         }

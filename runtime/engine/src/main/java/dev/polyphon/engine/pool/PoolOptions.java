@@ -1,0 +1,70 @@
+package dev.polyphon.engine.pool;
+
+import dev.polyphon.engine.pool.source.SourceOptions;
+import java.nio.file.Path;
+import java.time.Duration;
+
+/**
+ * How large an adapter pool's tiers are, and where its adapters come from.
+ *
+ * @param store folder that keeps what is registered, uploaded and fetched; null to forget it at the end
+ * @param diskBytes bytes that uploads and copies may take there
+ * @param hostBytes bytes of files kept in this machine's memory
+ * @param deviceBytes bytes that adapters may take where the model computes
+ * @param longestWait a request waits for its adapter so long at most
+ * @param recheck an adapter in use that is read in place is looked at for changes so often at most
+ * @param uploadBytes bytes that an upload may have, packed or not
+ */
+public record PoolOptions(
+        Path store, long diskBytes, long hostBytes, long deviceBytes, Duration longestWait, Duration recheck, long uploadBytes, SourceOptions sources) {
+
+    /** Nothing is kept at the end; folders and uploads are the only sources. */
+    public static PoolOptions of(long deviceBytes) {
+        return new PoolOptions(null, 16L << 30, 256L << 20, deviceBytes, Duration.ofMinutes(1), Duration.ofSeconds(1), 1L << 30, SourceOptions.NONE);
+    }
+
+    public PoolOptions {
+        require(diskBytes >= 0, "diskBytes", diskBytes);
+        require(hostBytes >= 0, "hostBytes", hostBytes);
+        require(deviceBytes >= 0, "deviceBytes", deviceBytes);
+        require(uploadBytes >= 0, "uploadBytes", uploadBytes);
+    }
+
+    private static void require(boolean condition, String key, long found) {
+        if (!condition) {
+            throw new IllegalArgumentException(key + " must be 0 or more, found " + found);
+        }
+    }
+
+    public PoolOptions withStore(Path value) {
+        return new PoolOptions(value, diskBytes, hostBytes, deviceBytes, longestWait, recheck, uploadBytes, sources);
+    }
+
+    public PoolOptions withDiskBytes(long value) {
+        return new PoolOptions(store, value, hostBytes, deviceBytes, longestWait, recheck, uploadBytes, sources);
+    }
+
+    public PoolOptions withHostBytes(long value) {
+        return new PoolOptions(store, diskBytes, value, deviceBytes, longestWait, recheck, uploadBytes, sources);
+    }
+
+    public PoolOptions withDeviceBytes(long value) {
+        return new PoolOptions(store, diskBytes, hostBytes, value, longestWait, recheck, uploadBytes, sources);
+    }
+
+    public PoolOptions withLongestWait(Duration value) {
+        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, value, recheck, uploadBytes, sources);
+    }
+
+    public PoolOptions withRecheck(Duration value) {
+        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, longestWait, value, uploadBytes, sources);
+    }
+
+    public PoolOptions withUploadBytes(long value) {
+        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, longestWait, recheck, value, sources);
+    }
+
+    public PoolOptions withSources(SourceOptions value) {
+        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, longestWait, recheck, uploadBytes, value);
+    }
+}

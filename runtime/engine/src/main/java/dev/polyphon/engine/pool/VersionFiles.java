@@ -1,0 +1,106 @@
+package dev.polyphon.engine.pool;
+
+import dev.polyphon.engine.adapter.AdapterFault;
+import dev.polyphon.engine.pool.DiskStore.Arrival;
+import dev.polyphon.engine.pool.DiskStore.Held;
+import dev.polyphon.engine.pool.source.Fetcher;
+import dev.polyphon.runtime.AdapterSource;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.concurrent.CancellationException;
+import java.util.function.BooleanSupplier;
+
+/** Reads versions' files from wherever they are: a folder in place, this machine's copy, or their origin, of which a copy is kept. Thread-safe; waits. */
+final class VersionFiles {
+    private final DiskStore disk;
+    private final Fetcher fetcher;
+
+    VersionFiles(DiskStore disk, Fetcher fetcher) {
+        this.disk = disk;
+        this.fetcher = fetcher;
+    }
+
+    /** Equal as long as what a source has seems unchanged, as far as that can be told without asking others. */
+    static Object stamp(AdapterSource source) {
+        return source instanceof AdapterSource.Folder folder ? Content.stamp(folder.path()) : source.uri();
+    }
+
+    /**
+     * Reads a version; the caller holds what comes. Of a folder, that may be of another hash than the version's; elsewhere that is a fault.
+     *
+     * @param wanted asked while files come from elsewhere: when nobody wants them any more, a {@link CancellationException} ends it
+     */
+    Image read(Part part, BooleanSupplier wanted) throws IOException {
+        AdapterSource source = part.version().source();
+        if (source instanceof AdapterSource.Folder folder) {
+            return inPlace(folder);
+        }
+        String hash = part.version().hash();
+        if (!hash.isEmpty()) {
+            Optional<Image> copy = copy(part, hash);
+            if (copy.isPresent()) {
+                return copy.get();
+            }
+        }
+        if (source instanceof AdapterSource.Upload) {
+            throw new AdapterFault("its files, which were uploaded, are gone");
+        }
+        return fetch(part, hash, wanted);
+    }
+
+    private static Image inPlace(AdapterSource.Folder folder) throws IOException {
+        Object stamp = stamp(folder);
+        Image image = Image.read(folder.path(), folder.path(), folder, stamp);
+        if (!stamp(folder).equals(stamp)) {
+            image.release();
+            throw new AdapterFault("its files changed while they were read");
+        }
+        return image;
+    }
+
+    private Optional<Image> copy(Part part, String hash) throws IOException {
+        try (Held held = disk.find(hash).orElse(null)) {
+            if (held == null) {
+                return Optional.empty();
+            }
+            Image image = read(held.folder(), part, part.version().source());
+            if (image.hash().equals(hash)) {
+                return Optional.of(image);
+            }
+            image.release();
+            if (part.version().source() instanceof AdapterSource.Upload) {
+                throw new AdapterFault("its files, which were uploaded, have become others on the disk");
+            }
+        }
+        disk.discard(hash);
+        return Optional.empty();
+    }
+
+    private static Image read(Path folder, Part part, AdapterSource source) throws IOException {
+        return Image.read(folder, Path.of(part.id().name()), source, stamp(source));
+    }
+
+    private Image fetch(Part part, String hash, BooleanSupplier wanted) throws IOException {
+        try (Arrival arrival = disk.arrival()) {
+            AdapterSource source = fetcher.fetch(part.version().source(), arrival.folder(), bytes -> {
+                if (!wanted.getAsBoolean()) {
+                    throw new CancellationException("nobody waits for " + part.id() + " any more");
+                }
+                arrival.take(bytes);
+            });
+            Image image = read(arrival.folder(), part, source);
+            if (!hash.isEmpty() && !image.hash().equals(hash)) {
+                image.release();
+                throw new AdapterFault(part.version().source().uri() + " holds version " + image.hash() + ", not " + hash);
+            }
+            arrival.settle(image.hash(), false).close();
+            return image;
+        } catch (IOException e) {
+            if (DiskStore.isFull(e)) {
+                throw DiskStore.full();
+            }
+            throw e;
+        }
+    }
+}

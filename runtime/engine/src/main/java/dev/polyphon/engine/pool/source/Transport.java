@@ -1,0 +1,79 @@
+package dev.polyphon.engine.pool.source;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.InetAddress;
+import java.net.URI;
+import java.net.UnknownHostException;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** HTTP (RFC 9110) as the origins need it. Redirects are left to them: the client would send credentials along. */
+final class Transport implements AutoCloseable {
+    private static final Pattern CONTENT_RANGE = Pattern.compile("bytes (\\d{1,18})-\\d{1,18}/(\\d{1,18})");
+
+    private final Duration limit;
+    private final HttpClient client;
+
+    Transport(Duration limit) {
+        this.limit = limit;
+        client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).followRedirects(HttpClient.Redirect.NEVER).connectTimeout(limit).build();
+    }
+
+    HttpResponse<InputStream> get(URI address, Map<String, String> headers) throws IOException, InterruptedException {
+        HttpRequest.Builder request = HttpRequest.newBuilder(address).timeout(limit).header("User-Agent", "polyphon");
+        headers.forEach(request::header);
+        try {
+            return client.send(request.build(), BodyHandlers.ofInputStream());
+        } catch (IOException e) {
+            throw new BrokenTransferException(address.getHost() + " cannot be reached: " + (e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage()));
+        }
+    }
+
+    /** An answer's body, which is whole or goes on where it was asked to. */
+    static Origin.Incoming incoming(HttpResponse<InputStream> response, String tag, String sha256) throws IOException {
+        if (response.statusCode() == 200) {
+            return new Origin.Incoming(response.body(), 0, number(response, "Content-Length").orElse(-1), tag, sha256);
+        }
+        String range = response.headers().firstValue("Content-Range").orElse("none");
+        Matcher matcher = CONTENT_RANGE.matcher(range);
+        if (!matcher.matches()) {
+            response.body().close();
+            throw new IOException("the answer's Content-Range is " + range);
+        }
+        return new Origin.Incoming(response.body(), Long.parseLong(matcher.group(1)), Long.parseLong(matcher.group(2)), tag, sha256);
+    }
+
+    /** Not firstValueAsLong: it throws an unchecked exception at a value that is no number. */
+    private static OptionalLong number(HttpResponse<?> response, String name) {
+        Optional<String> text = response.headers().firstValue(name).filter(value -> value.matches("\\d{1,18}"));
+        return text.isPresent() ? OptionalLong.of(Long.parseLong(text.get())) : OptionalLong.empty();
+    }
+
+    static boolean sameOrigin(URI a, URI b) {
+        return Objects.equals(a.getScheme(), b.getScheme()) && a.getHost().equalsIgnoreCase(b.getHost()) && port(a) == port(b);
+    }
+
+    private static int port(URI address) {
+        return address.getPort() >= 0 ? address.getPort() : "https".equals(address.getScheme()) ? 443 : 80;
+    }
+
+    /** Whether secrets may be sent there: encrypted, or to this machine. */
+    static boolean isPrivateChannel(URI address) throws UnknownHostException {
+        return "https".equals(address.getScheme()) || InetAddress.getByName(address.getHost()).isLoopbackAddress();
+    }
+
+    @Override
+    public void close() {
+        client.shutdownNow();
+    }
+}

@@ -1,0 +1,90 @@
+package dev.polyphon.server.config;
+
+import java.net.URI;
+import java.nio.file.Path;
+import java.time.Duration;
+
+/**
+ * Where adapters come from, and what they may take on their way to the model.
+ *
+ * @param store folder that keeps what is registered, uploaded and fetched; null to forget it at the end
+ * @param diskBytes bytes that uploads and copies may take there
+ * @param hostBytes bytes of files kept in this machine's memory
+ * @param longestWait a request waits for its adapter so long at most
+ * @param uploadBytes bytes that an upload may have
+ * @param fileBytes bytes that a file from a hub or from S3 may have
+ * @param hub null for none
+ * @param hubToken null for none
+ * @param s3 null for none
+ */
+public record AdapterStorage(
+        Path store, long diskBytes, long hostBytes, Duration longestWait, long uploadBytes, long fileBytes, URI hub, String hubToken, S3 s3) {
+
+    /**
+     * @param endpoint null for Amazon's of the region
+     * @param accessKey null to ask without a signature
+     * @param sessionToken of temporary credentials, or null
+     * @param pathStyle whether the bucket is the path's first part, and not of the host's name
+     */
+    public record S3(URI endpoint, String region, String accessKey, String secretKey, String sessionToken, boolean pathStyle) {
+        @Override
+        public String toString() {
+            return (endpoint == null ? "AWS" : endpoint) + " in " + region;
+        }
+    }
+
+    /** Without secrets. */
+    @Override
+    public String toString() {
+        return "adapters in " + store + ", from " + hub + " and " + s3;
+    }
+
+    /** @param environment the variable by which others' tools know a setting; null where there is none */
+    private static String or(String value, String environment) {
+        String found = value.isEmpty() ? System.getenv(environment) : value;
+        return found == null || found.isEmpty() ? null : found;
+    }
+
+    static AdapterStorage read(Section adapters, Section hub, Section s3) {
+        String store = adapters.text("store", "");
+        String hubToken = or(hub.text("token", ""), "HF_TOKEN");
+        return new AdapterStorage(
+                store.isEmpty() ? null : Path.of(store),
+                adapters.bytes("diskBytes", 16L << 30, 0, 1L << 50),
+                adapters.bytes("hostBytes", 256 << 20, 0, 1L << 50),
+                adapters.duration("longestWait", Duration.ofMinutes(1), Duration.ofMillis(1), Duration.ofHours(1)),
+                adapters.bytes("uploadBytes", 1 << 30, 1 << 10, 1L << 50),
+                adapters.bytes("fileBytes", 4L << 30, 1 << 10, 1L << 50),
+                address("hub.endpoint", hub.text("endpoint", "https://huggingface.co")),
+                hubToken,
+                s3(s3));
+    }
+
+    private static S3 s3(Section s3) {
+        URI endpoint = address("s3.endpoint", s3.text("endpoint", ""));
+        String region = or(s3.text("region", ""), "AWS_REGION");
+        String accessKey = or(s3.text("accessKey", ""), "AWS_ACCESS_KEY_ID");
+        String secretKey = or(s3.text("secretKey", ""), "AWS_SECRET_ACCESS_KEY");
+        String sessionToken = or(s3.text("sessionToken", ""), "AWS_SESSION_TOKEN");
+        boolean pathStyle = s3.flag("pathStyle", true);
+        if ((accessKey == null) != (secretKey == null)) {
+            throw new ConfigException("s3.accessKey and s3.secretKey go together");
+        }
+        return endpoint == null && region == null ? null : new S3(endpoint, region == null ? "us-east-1" : region, accessKey, secretKey, sessionToken, pathStyle);
+    }
+
+    private static URI address(String key, String text) {
+        if (text.isEmpty()) {
+            return null;
+        }
+        try {
+            URI address = URI.create(text);
+            if (address.getHost() != null && address.getScheme() != null && address.getScheme().matches("https?")) {
+                return address;
+            }
+        } catch (IllegalArgumentException e) {
+            // Told below.
+        }
+        throw new ConfigException(key + " must be an address like https://HOST, found '" + text + "'");
+    }
+}
