@@ -8,7 +8,11 @@ import dev.polyphon.runtime.AdapterQuery;
 import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.AdapterSource;
 import dev.polyphon.runtime.AdapterTier;
+import dev.polyphon.runtime.AdapterUpload;
 import dev.polyphon.runtime.RuntimeFault;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -90,6 +94,43 @@ final class FakeCatalog implements AdapterCatalog {
         var info = info(registration, Instant.now(), AdapterTier.LOADED);
         adapters.put(info.id(), info);
         return info;
+    }
+
+    /** Takes archives that say {@code zipped} or {@code tarred}. */
+    @Override
+    public AdapterUpload upload(AdapterRegistration registration) {
+        return new AdapterUpload() {
+            @Override
+            public void file(String path, InputStream content) {
+                throw new UnsupportedOperationException(path);
+            }
+
+            @Override
+            public void zip(InputStream content) throws IOException {
+                require("zipped", content);
+            }
+
+            @Override
+            public void tar(InputStream content) throws IOException {
+                require("tarred", content);
+            }
+
+            private void require(String text, InputStream content) throws IOException {
+                if (!new String(content.readAllBytes(), StandardCharsets.UTF_8).equals(text)) {
+                    throw RuntimeFault.invalid("files", "this is no archive");
+                }
+            }
+
+            @Override
+            public AdapterInfo commit() {
+                var info = info(registration, Instant.now(), AdapterTier.LOADED);
+                adapters.put(info.id(), info);
+                return info;
+            }
+
+            @Override
+            public void close() {}
+        };
     }
 
     @Override

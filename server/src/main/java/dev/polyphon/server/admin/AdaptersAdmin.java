@@ -8,6 +8,7 @@ import dev.polyphon.runtime.AdapterQuery;
 import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.AdapterSource;
 import dev.polyphon.runtime.AdapterTier;
+import dev.polyphon.runtime.AdapterUpload;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
@@ -28,6 +29,7 @@ import java.util.stream.Stream;
 /** Lists, registers and changes adapters of all owners. The owner is the query's {@code owner}; without one an adapter is shared. */
 final class AdaptersAdmin {
     private static final Set<String> REGISTRATION = Set.of("owner", "name", "base", "source", "labels", "version", "replace", "load");
+    private static final Set<String> UPLOAD = Set.of("owner", "base", "version", "replace");
     private static final Set<String> CHANGE = Set.of("version", "pinned", "labels");
     private static final Set<String> FILTERS = Set.of("owner", "prefix", "label", "tier", "failed", "deleted", "limit", "after");
 
@@ -93,20 +95,44 @@ final class AdaptersAdmin {
 
     ObjectNode register(Exchange exchange) {
         Fields body = body(exchange, REGISTRATION);
-        String base = body.text("base");
-        if (base == null) {
-            if (runtime.models().size() != 1) {
-                throw invalid("base", "This server has " + runtime.models().size() + " base models: 'base' must name one.");
-            }
-            base = runtime.models().getFirst().name();
-        }
+        String base = base(body.text("base"));
         String owner = body.text("owner");
         AdapterId id = new AdapterId(owner == null ? AdapterId.SHARED : owner, body.requiredText("name"));
+        requireFree(id);
+        var registration = new AdapterRegistration(id, base, source(body.requiredText("source")), labels(body), body.text("version"), body.flag("replace", false));
+        return AdapterJson.one(body.flag("load", false) ? catalog.load(registration).join() : catalog.register(registration));
+    }
+
+    /** Receives an archive of an adapter's files while it comes, and registers it when it has turned out to work. */
+    ObjectNode upload(Exchange exchange) throws IOException {
+        Query query = Query.of(exchange, UPLOAD);
+        AdapterId id = id(exchange);
+        requireFree(id);
+        String type = String.valueOf(exchange.request().header("Content-Type")).replaceFirst(";.*", "").strip();
+        var registration = new AdapterRegistration(id, base(query.one("base")), new AdapterSource.Upload(), Map.of(), query.one("version"), query.flag("replace"));
+        try (AdapterUpload upload = catalog.upload(registration)) {
+            switch (type) {
+                case "application/zip" -> upload.zip(exchange.body());
+                case "application/x-tar", "application/gzip" -> upload.tar(exchange.body());
+                default -> throw refused(415, null, "unsupported_media_type", "An adapter is sent as application/zip, application/x-tar or application/gzip (a "
+                        + "packed tar), found Content-Type '" + type + "'.");
+            }
+            return AdapterJson.one(upload.commit());
+        }
+    }
+
+    /** The base that was named, or the only one. */
+    private String base(String named) {
+        if (named == null && runtime.models().size() != 1) {
+            throw invalid("base", "This server has " + runtime.models().size() + " base models: 'base' must name one.");
+        }
+        return named == null ? runtime.models().getFirst().name() : named;
+    }
+
+    private void requireFree(AdapterId id) {
         if (runtime.model(id.name()).isPresent()) {
             throw refused(409, "name", "conflict", "'" + id.name() + "' is the name of a base model.");
         }
-        var registration = new AdapterRegistration(id, base, source(body.requiredText("source")), labels(body), body.text("version"), body.flag("replace", false));
-        return AdapterJson.one(body.flag("load", false) ? catalog.load(registration).join() : catalog.register(registration));
     }
 
     /** A folder is taken as its real path, so that no link leads out of the folders that are allowed. */

@@ -24,6 +24,7 @@ public final class AdminApi {
                 .get(ONE + "/versions", adapters.looking(adapters::versions))
                 .on("PATCH", ONE, adapters.changing(adapters::change))
                 .on("DELETE", ONE, adapters.changing(adapters::remove))
+                .stream("PUT", ONE + "/files", adapters.changing(adapters::upload))
                 .post(ONE + "/load", adapters.changing(adapters::load))
                 .post(ONE + "/unload", adapters.changing(adapters::unload))
                 .post(ONE + "/restore", adapters.changing(adapters::restore));

@@ -1,5 +1,7 @@
 package dev.polyphon.server.observe;
 
+import dev.polyphon.runtime.AdapterTiers;
+import dev.polyphon.runtime.AdapterTiers.Tier;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
@@ -68,6 +70,14 @@ final class RuntimeMetrics implements RuntimeObserver {
                 stats -> stats.prefix().hit());
         gauge(registry, runtime, "polyphon_adapters_loaded", "Adapters whose weights are in memory.", RuntimeStats::adaptersLoaded);
         gauge(registry, runtime, "polyphon_adapters_loaded_bytes", "Memory that those weights take.", RuntimeStats::adapterBytes);
+        gauge(registry, runtime, "polyphon_adapters_waited_for", "Requests that wait for an adapter's files, or for room for it.",
+                stats -> stats.tiers().waiting());
+        tier(registry, runtime, "polyphon_adapter_tier_bytes", "Bytes that adapters take: on the disk (copies and uploads), in host memory, on the device.",
+                Tier::bytes);
+        tier(registry, runtime, "polyphon_adapter_tier_adapters", "Adapters in each of these tiers.", Tier::adapters);
+        tierCount(registry, runtime, "polyphon_adapter_tier_hits_total", "Times that a tier had what was asked of it.", Tier::hits);
+        tierCount(registry, runtime, "polyphon_adapter_tier_misses_total", "Times that a tier did not have it.", Tier::misses);
+        tierCount(registry, runtime, "polyphon_adapter_tier_evictions_total", "Adapters that gave way to others in a tier.", Tier::evictions);
         GaugeWithCallback.builder()
                 .name("polyphon_adapters_registered")
                 .help("Adapters that requests may name.")
@@ -85,6 +95,24 @@ final class RuntimeMetrics implements RuntimeObserver {
                 .help(help)
                 .callback(gauge -> gauge.call(value.applyAsDouble(runtime.stats())))
                 .register(registry);
+    }
+
+    private static void tier(PrometheusRegistry registry, Runtime runtime, String name, String help, ToDoubleFunction<Tier> value) {
+        GaugeWithCallback.builder().name(name).help(help).labelNames("tier").callback(gauge -> {
+            AdapterTiers tiers = runtime.stats().tiers();
+            gauge.call(value.applyAsDouble(tiers.disk()), "disk");
+            gauge.call(value.applyAsDouble(tiers.host()), "host");
+            gauge.call(value.applyAsDouble(tiers.device()), "device");
+        }).register(registry);
+    }
+
+    private static void tierCount(PrometheusRegistry registry, Runtime runtime, String name, String help, ToDoubleFunction<Tier> value) {
+        CounterWithCallback.builder().name(name).help(help).labelNames("tier").callback(counter -> {
+            AdapterTiers tiers = runtime.stats().tiers();
+            counter.call(value.applyAsDouble(tiers.disk()), "disk");
+            counter.call(value.applyAsDouble(tiers.host()), "host");
+            counter.call(value.applyAsDouble(tiers.device()), "device");
+        }).register(registry);
     }
 
     private static void count(PrometheusRegistry registry, Runtime runtime, String name, String help, ToDoubleFunction<RuntimeStats> value) {

@@ -94,6 +94,21 @@ class AdaptersAdminTest {
     }
 
     @Test
+    void receivesArchivesAndNothingElse() throws Exception {
+        assertThat(upload("sent", "application/zip", "zipped").json().path("source").asText()).isEqualTo("upload:");
+        assertThat(upload("packed", "application/gzip", "tarred").status()).isEqualTo(200);
+        assertThat(server.get(ALL + "/sent").status()).isEqualTo(200);
+        assertThat(upload("bad", "application/zip", "bad").status()).isEqualTo(400);
+        assertThat(upload("bad", "text/plain", "x").status()).isEqualTo(415);
+        assertThat(server.get(ALL + "/bad").status()).isEqualTo(404);
+    }
+
+    private TestServer.Answer upload(String name, String type, String body) {
+        return server.send(HttpRequest.newBuilder(server.uri(ALL + "/" + name + "/files")).header("Content-Type", type)
+                .PUT(HttpRequest.BodyPublishers.ofString(body)));
+    }
+
+    @Test
     void changesNothingWhereThatIsOff() {
         try (TestServer fixed = new TestServer("adapters.loading=false")) {
             assertThat(fixed.post(ALL, "{}").status()).isEqualTo(403);
