@@ -14,7 +14,7 @@ import java.util.Map;
 import java.util.Random;
 
 /** Writes random LoRA adapters for the tiny LLaMA base of the reference vectors, as PEFT would save them. */
-final class RandomAdapter {
+public final class RandomAdapter {
     private static final Map<String, int[]> SHAPES = Map.of("self_attn.q_proj", new int[] {64, 64}, "self_attn.k_proj", new int[] {32, 64},
             "self_attn.v_proj", new int[] {32, 64}, "self_attn.o_proj", new int[] {64, 64}, "mlp.gate_proj", new int[] {160, 64},
             "mlp.up_proj", new int[] {160, 64}, "mlp.down_proj", new int[] {64, 160});
@@ -22,7 +22,7 @@ final class RandomAdapter {
     private RandomAdapter() {}
 
     /** @param modules for example {@code self_attn.q_proj} */
-    static Path write(Path folder, long seed, int rank, List<String> modules) throws IOException {
+    public static Path write(Path folder, long seed, int rank, List<String> modules) throws IOException {
         Files.createDirectories(folder);
         ObjectMapper json = new ObjectMapper();
         Files.writeString(folder.resolve("adapter_config.json"),
@@ -64,7 +64,7 @@ final class RandomAdapter {
         return end;
     }
 
-    static List<String> allModules() {
+    public static List<String> allModules() {
         return List.copyOf(SHAPES.keySet().stream().sorted().toList());
     }
 }
