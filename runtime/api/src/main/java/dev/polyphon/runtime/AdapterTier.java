@@ -10,9 +10,9 @@ public enum AdapterTier {
     FETCHING,
     /** Its files are on this machine. */
     DISK,
-    /** In this machine's memory. */
+    /** Its files are in this machine's memory. */
     HOST,
-    /** Where the model computes; on a CPU that is this machine's memory, and {@link #HOST} is skipped. */
+    /** Its weights are where the model computes. */
     LOADED,
     /** Folded into a copy of the base's weights. */
     MERGED;
