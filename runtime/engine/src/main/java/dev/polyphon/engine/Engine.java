@@ -43,6 +43,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
@@ -166,7 +167,12 @@ public final class Engine implements Runtime {
             return pending;
         }
         long arrived = loop.now();
-        executor.execute(() -> prepare(limited(request), arrived, sink, pending));
+        try {
+            executor.execute(() -> prepare(limited(request), arrived, sink, pending));
+        } catch (RejectedExecutionException e) {
+            intake.end(request.tenant(), request.choices());
+            sink.failed(RuntimeFault.of(Kind.SHUTTING_DOWN, "the server is shutting down"));
+        }
         return pending;
     }
 

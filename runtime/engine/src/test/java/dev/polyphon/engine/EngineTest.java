@@ -25,6 +25,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -32,6 +33,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
@@ -354,5 +356,27 @@ class EngineTest {
         generate(sink, null, 1, Sampling.builder().ignoreEos(true).build(), 3);
         engine.close();
         assertThat(fault(sink).kind()).isEqualTo(Kind.SHUTTING_DOWN);
+    }
+
+    /** Whatever the moment at which a request meets the end, it is answered. */
+    @Test
+    void everyRequestIsAnsweredWhileItCloses() throws Exception {
+        for (int round = 0; round < 20; round++) {
+            List<Collected> sinks = Collections.synchronizedList(new ArrayList<>());
+            Thread asking = Thread.ofPlatform().start(() -> {
+                for (int i = 0; i < 200; i++) {
+                    Collected sink = new Collected();
+                    sinks.add(sink);
+                    generate(sink, null, 1, Sampling.builder().maxTokens(1).build(), 3);
+                }
+            });
+            Thread.sleep(round % 5);
+            engine.close();
+            asking.join();
+            for (Collected sink : sinks) {
+                sink.end.handle((reason, fault) -> reason).get(20, TimeUnit.SECONDS);
+            }
+            open();
+        }
     }
 }

@@ -51,6 +51,8 @@ public final class StepLoop implements AutoCloseable {
     private final Queue<Message> inbox = new ConcurrentLinkedQueue<>();
     private final Thread thread;
     private volatile boolean stopping;
+    /** Whether the thread takes no more messages: then who sends one takes it. Guarded by this. */
+    private boolean ended;
     private volatile int running;
     private volatile int waiting;
     private volatile int blocksUsed;
@@ -95,8 +97,12 @@ public final class StepLoop implements AutoCloseable {
     private void send(Message message) {
         inbox.add(message);
         LockSupport.unpark(thread);
-        if (stopping && !thread.isAlive()) {
-            takeMessages();
+        if (stopping) {
+            synchronized (this) {
+                if (ended) {
+                    takeMessages();
+                }
+            }
         }
     }
 
@@ -144,8 +150,11 @@ public final class StepLoop implements AutoCloseable {
                 failAll(RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "the engine failed: " + e));
             }
         }
-        takeMessages();
-        failAll(RuntimeFault.of(RuntimeFault.Kind.SHUTTING_DOWN, "the engine was shut down"));
+        synchronized (this) {
+            takeMessages();
+            failAll(RuntimeFault.of(RuntimeFault.Kind.SHUTTING_DOWN, "the engine was shut down"));
+            ended = true;
+        }
     }
 
     private void publish() {

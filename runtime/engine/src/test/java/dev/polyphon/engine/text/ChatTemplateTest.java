@@ -70,7 +70,7 @@ class ChatTemplateTest {
         var templates = new ArrayList<String>();
         vectors().path("templates").forEach(t -> templates.add(t.asText()));
         var source = new StringBuilder(templates.get(random.nextInt(templates.size())));
-        for (int i = random.nextInt(4); i >= 0; i--) {
+        for (int i = random.nextInt(4); i >= 0 && !source.isEmpty(); i--) {
             int at = random.nextInt(source.length());
             switch (random.nextInt(3)) {
                 case 0 -> source.deleteCharAt(at);
