@@ -19,6 +19,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CancellationException;
+import java.util.concurrent.Executor;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongFunction;
 import java.util.stream.IntStream;
@@ -29,21 +30,28 @@ import org.slf4j.LoggerFactory;
 final class Loads {
     private static final Logger LOG = LoggerFactory.getLogger(Loads.class);
 
-    private final AdapterPool pool;
-    private final Registry registry;
-    private final Failures failures;
     private final HostTier host;
     private final VersionFiles files;
+    private final Variants variants;
+    private final Rooms rooms;
+    private final Registry registry;
+    private final Failures failures;
     private final Loader loader;
+    private final Executor executor;
     private final RuntimeObserver observer;
 
-    Loads(AdapterPool pool, Registry registry, Failures failures, HostTier host, VersionFiles files, Loader loader, RuntimeObserver observer) {
-        this.pool = pool;
+    /** Where files are found. */
+    record Files(HostTier inMemory, VersionFiles elsewhere) {}
+
+    Loads(Files from, Variants variants, Rooms rooms, Registry registry, Failures failures, Loader loader, Executor executor, RuntimeObserver observer) {
+        host = from.inMemory();
+        files = from.elsewhere();
+        this.variants = variants;
+        this.rooms = rooms;
         this.registry = registry;
         this.failures = failures;
-        this.host = host;
-        this.files = files;
         this.loader = loader;
+        this.executor = executor;
         this.observer = observer;
     }
 
@@ -132,17 +140,17 @@ final class Loads {
      * much.
      *
      * @param given room that there is already, or null
-     * @param rooms asked for so many bytes; null as its answer ends this with null
+     * @param asking asked for so many bytes; null as its answer ends this with null
      */
-    Built build(List<AdapterWeight> wanted, Images images, Room given, LongFunction<Room> rooms) throws IOException {
+    Built build(List<AdapterWeight> wanted, Images images, Room given, LongFunction<Room> asking) throws IOException {
         List<AdapterPart> parts = new ArrayList<>();
         for (int i = 0; i < wanted.size(); i++) {
             parts.add(new AdapterPart(wanted.get(i).name(), images.all.get(i).folder(), wanted.get(i).task(), wanted.get(i).weight()));
         }
         // What the files take is a guess: only what the adapter takes itself can be too much.
-        long bytes = Math.min(images.bytes(), pool.deviceBytes());
+        long bytes = Math.min(images.bytes(), rooms.most());
         for (Room room = given;; room = null) {
-            room = room == null ? rooms.apply(bytes) : room;
+            room = room == null ? asking.apply(bytes) : room;
             if (room == null) {
                 return null;
             }
@@ -150,7 +158,7 @@ final class Loads {
             try {
                 room.clear();
                 adapter = loader.load(parts);
-                Room fitting = pool.fit(room, adapter.bytes());
+                Room fitting = rooms.fit(room, adapter.bytes());
                 if (fitting != null) {
                     return new Built(adapter, fitting);
                 }
@@ -171,33 +179,37 @@ final class Loads {
     void load(Variant variant, Room given) {
         long start = System.nanoTime();
         Room unused = given;
-        try (Images images = open(variant.key.parts(), () -> pool.wanted(variant))) {
+        try (Images images = open(variant.key.parts(), () -> variants.wanted(variant))) {
             unused = null;
-            Built built = build(variant.key.wanted(), images, given, bytes -> pool.room(variant, bytes));
+            Built built = build(variant.key.wanted(), images, given, bytes -> rooms.take(variant, bytes, room -> load(variant, room)));
             variant.nanos += System.nanoTime() - start;
             if (built != null) {
                 List<Part> parts = confirm(images, built);
                 parts.forEach(part -> failures.clear(part.number()));
                 observer.adapterLoad(variant.key.name(), Duration.ofNanos(variant.nanos), true);
-                pool.admit(variant, new Variant.Key(variant.key.wanted(), parts), built.adapter(), images.stamps());
+                variants.admit(variant, new Variant.Key(variant.key.wanted(), parts), built.adapter(), images.stamps());
             }
         } catch (CancellationException e) {
             release(null, unused);
-            pool.abandoned(variant);
+            if (!variants.abandon(variant)) {
+                executor.execute(() -> load(variant, null));
+            }
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
             release(null, unused);
             observer.adapterLoad(variant.key.name(), Duration.ofNanos(variant.nanos + System.nanoTime() - start), false);
-            pool.failed(variant, fault(variant.key, e));
+            variants.failed(variant, fault(variant.key, e));
         }
     }
 
     /** Reads changed folders again; what is in service stays until that has succeeded. */
     void renew(Variant old) {
         try (Images images = reopen(old.key.parts())) {
-            Built built = images.same() ? null : build(old.key.wanted(), images, null, pool::roomNow);
+            Built built = images.same() ? null : build(old.key.wanted(), images, null, rooms::now);
             if (built != null) {
                 List<Part> parts = confirm(images, built);
-                pool.replace(old, new Variant.Key(old.key.wanted(), parts), built.adapter(), images.stamps());
+                if (!variants.replace(old, new Variant.Key(old.key.wanted(), parts), built.adapter(), images.stamps())) {
+                    release(built.adapter(), built.room());
+                }
             }
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
             LOG.warn("a changed adapter is not taken over, the one before stays: {}", fault(old.key, e).getMessage());
@@ -243,7 +255,7 @@ final class Loads {
             adapter.close();
         }
         if (room != null) {
-            pool.giveBack(room);
+            rooms.giveBack(room);
         }
     }
 

@@ -37,11 +37,14 @@ final class PoolCatalog implements AdapterCatalog {
     private final Executor executor;
     private final Tiers tiers;
     private final Loads loads;
+    private final Rooms rooms;
+    private final Variants variants;
 
     /** What adapters pass through on their way to the model. */
     record Tiers(Fetcher fetcher, DiskStore disk, HostTier host) {}
 
-    PoolCatalog(String base, PoolOptions options, Registry registry, AdapterPool pool, Failures failures, Executor executor, Tiers tiers, Loads loads) {
+    PoolCatalog(String base, PoolOptions options, Registry registry, AdapterPool pool, Failures failures, Executor executor, Tiers tiers, Loads loads,
+            Rooms rooms, Variants variants) {
         this.base = base;
         this.options = options;
         this.registry = registry;
@@ -50,6 +53,8 @@ final class PoolCatalog implements AdapterCatalog {
         this.executor = executor;
         this.tiers = tiers;
         this.loads = loads;
+        this.rooms = rooms;
+        this.variants = variants;
     }
 
     @Override
@@ -165,15 +170,15 @@ final class PoolCatalog implements AdapterCatalog {
                     + wanted.version());
         }
         List<AdapterWeight> asked = List.of(new AdapterWeight(id.name(), 1, image.folder().tasks().stream().findFirst().orElse(null)));
-        Built built = loads.build(asked, images, null, bytes -> pool.awaitRoom(id, bytes));
+        Built built = loads.build(asked, images, null, bytes -> rooms.await(id, bytes));
         try {
             files.keep();
             AdapterInfo added = add(new AdapterRegistration(id, base, image.source(), wanted.labels(), image.hash(), wanted.replace()), image.folder().kind());
-            pool.retire(id);
+            variants.retire(id);
             Registered one = registry.get(id);
             Version version = one.current().hash().equals(added.version()) ? one.current() : one.version(added.version()).orElseThrow();
             tiers.host.put(version.number(), image);
-            pool.admit(asked, new Part(id, version), built.adapter(), images.stamps());
+            variants.admit(asked, new Part(id, version), built.adapter(), images.stamps());
             return info(one, version);
         } catch (IOException | RuntimeException e) {
             loads.release(built.adapter(), built.room());
@@ -193,13 +198,13 @@ final class PoolCatalog implements AdapterCatalog {
     @Override
     public void unload(AdapterId id) {
         registry.get(id);
-        pool.retire(id);
+        variants.retire(id);
     }
 
     @Override
     public void remove(AdapterId id) {
         registry.change(id, one -> one.withDeleted(Instant.now()));
-        pool.retire(id);
+        variants.retire(id);
     }
 
     @Override
@@ -254,7 +259,7 @@ final class PoolCatalog implements AdapterCatalog {
     }
 
     private AdapterInfo info(Registered one, Version version) {
-        long weight = pool.weight(version.number());
+        long weight = variants.weight(version.number());
         return new AdapterInfo(one.id(), version.hash(), base, version.kind(), version.source(), one.labels(), one.pinned(), version.registered(),
                 one.deleted(), weight >= 0 ? AdapterTier.LOADED : tier(version), failures.get(version.number()), Math.max(0, weight));
     }

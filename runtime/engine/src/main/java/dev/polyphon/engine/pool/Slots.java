@@ -37,7 +37,7 @@ final class Slots {
 
     private final long budget;
     private final Predicate<Resident> pinned;
-    private final Consumer<Resident> evict;
+    private Consumer<Resident> evict = resident -> {};
     private final TreeSet<Resident> idle = new TreeSet<>(WORTH);
     private final Map<String, ArrayDeque<Waiting>> lines = new LinkedHashMap<>();
     private long used;
@@ -49,11 +49,19 @@ final class Slots {
     private long misses;
     private long evictions;
 
-    /** @param evict hears of each that gives way, to take it out of service */
-    Slots(long budget, Predicate<Resident> pinned, Consumer<Resident> evict) {
+    Slots(long budget, Predicate<Resident> pinned) {
         this.budget = budget;
         this.pinned = pinned;
-        this.evict = evict;
+    }
+
+    /** @param listener hears of each that gives way, to take it out of service */
+    void onEviction(Consumer<Resident> listener) {
+        evict = listener;
+    }
+
+    /** Bytes that there are at most. */
+    long most() {
+        return budget;
     }
 
     /**

@@ -1,0 +1,265 @@
+package dev.polyphon.engine.pool;
+
+import dev.polyphon.engine.adapter.LoadedAdapter;
+import dev.polyphon.engine.pool.AdapterPool.Lease;
+import dev.polyphon.runtime.AdapterId;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.RuntimeFault;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+
+/**
+ * The variants that are in memory or on their way there, and who waits for them. Its lock is the pool's: it guards the slots as well. Thread-safe; frees
+ * memory on the executor.
+ */
+final class Variants {
+    private final Executor executor;
+    private final Slots slots;
+    private final Map<Variant.Key, Variant> all = new HashMap<>();
+    /** Bytes in memory of each version by itself. */
+    private final Map<Long, Long> weights = new HashMap<>();
+    private int waiting;
+
+    /** @param slots empty ones, which this has give way what is evicted */
+    Variants(Executor executor, Slots slots) {
+        this.executor = executor;
+        this.slots = slots;
+        slots.onEviction(this::evict);
+    }
+
+    /** A hold on a variant that is in memory, or null. */
+    synchronized Lease hold(Variant.Key key) {
+        Variant variant = all.get(key);
+        if (variant == null || variant.resident == null) {
+            return null;
+        }
+        slots.hit();
+        return lease(variant.resident);
+    }
+
+    /** What came of joining. */
+    sealed interface Joined {
+        /** It is in memory. */
+        record Here(Lease lease) implements Joined {}
+
+        /**
+         * It is awaited.
+         *
+         * @param first whether nobody did before, so that it has to be loaded
+         */
+        record Awaited(Variant variant, boolean first) implements Joined {}
+    }
+
+    /** Joins those who wait for a variant. */
+    synchronized Joined join(Variant.Key key, String tenant, CompletableFuture<Lease> waiter) {
+        Variant variant = all.computeIfAbsent(key, missing -> new Variant(missing, tenant));
+        if (variant.resident != null) {
+            return new Joined.Here(lease(variant.resident));
+        }
+        slots.miss();
+        variant.waiters.add(waiter);
+        waiting++;
+        boolean first = !variant.loading;
+        variant.loading = true;
+        return new Joined.Awaited(variant, first);
+    }
+
+    /** Waits no longer. A variant that stands in line for room, and that nobody waits for any more, leaves it. */
+    synchronized void leave(Variant variant, CompletableFuture<Lease> waiter) {
+        if (!variant.waiters.remove(waiter)) {
+            return;
+        }
+        waiting--;
+        if (variant.waiters.isEmpty() && variant.room != null) {
+            variant.room.cancel(false);
+            variant.room = null;
+            variant.loading = false;
+            all.remove(variant.key, variant);
+            slots.serve();
+        }
+    }
+
+    /** Whether anybody waits for a variant that is being loaded. */
+    synchronized boolean wanted(Variant variant) {
+        return !variant.waiters.isEmpty();
+    }
+
+    synchronized boolean inLine(Variant variant) {
+        return variant.room != null;
+    }
+
+    private Lease lease(Resident resident) {
+        slots.use(resident);
+        return new Lease(this, resident);
+    }
+
+    /** Ends a hold. Frees nothing itself, so that it may be called by who must not wait. */
+    synchronized void release(Resident resident) {
+        if (--resident.users == 0) {
+            if (resident.retired) {
+                free(resident);
+            } else {
+                slots.rest(resident);
+            }
+        }
+    }
+
+    /** Puts what was loaded into service, in its room, for those who wait; what was there under the same key gives way. */
+    void admit(Variant asked, Variant.Key key, LoadedAdapter adapter, List<Object> stamps) {
+        List<CompletableFuture<Lease>> waiters;
+        Resident resident;
+        synchronized (this) {
+            waiters = settle(asked);
+            resident = serve(new Variant(key, asked.tenant), adapter, stamps, waiters.size());
+            if (asked.removed) {
+                all.remove(key, resident.variant);
+                retire(resident.variant);
+            }
+        }
+        for (CompletableFuture<Lease> waiter : waiters) {
+            Lease lease = new Lease(this, resident);
+            if (!waiter.complete(lease)) {
+                lease.close();
+            }
+        }
+    }
+
+    /** The same, for nobody in particular. */
+    synchronized void admit(List<AdapterWeight> wanted, Part part, LoadedAdapter adapter, List<Object> stamps) {
+        serve(new Variant(new Variant.Key(wanted, List.of(part)), part.id().owner()), adapter, stamps, 0);
+    }
+
+    /** Puts what was read anew into service instead of what was read before; false when that no longer is, and then nothing changes. */
+    synchronized boolean replace(Variant old, Variant.Key key, LoadedAdapter adapter, List<Object> stamps) {
+        if (old.removed) {
+            return false;
+        }
+        all.remove(old.key, old);
+        retire(old);
+        serve(new Variant(key, old.tenant), adapter, stamps, 0);
+        return true;
+    }
+
+    /** Nobody waits for what was being loaded; false when somebody does again. */
+    synchronized boolean abandon(Variant variant) {
+        if (!variant.waiters.isEmpty()) {
+            return false;
+        }
+        settle(variant);
+        return true;
+    }
+
+    void failed(Variant variant, RuntimeFault fault) {
+        List<CompletableFuture<Lease>> waiters;
+        synchronized (this) {
+            waiters = settle(variant);
+        }
+        waiters.forEach(waiter -> waiter.completeExceptionally(fault));
+    }
+
+    /** A load has ended; returns who waited for it. */
+    private List<CompletableFuture<Lease>> settle(Variant variant) {
+        List<CompletableFuture<Lease>> waiters = List.copyOf(variant.waiters);
+        variant.waiters.clear();
+        variant.loading = false;
+        waiting -= waiters.size();
+        all.remove(variant.key, variant);
+        return waiters;
+    }
+
+    private Resident serve(Variant variant, LoadedAdapter adapter, List<Object> stamps, int users) {
+        Variant before = all.put(variant.key, variant);
+        if (before != null) {
+            retire(before);
+        }
+        variant.resident = new Resident(adapter, variant, stamps);
+        for (int i = 0; i < users; i++) {
+            slots.use(variant.resident);
+        }
+        weigh(variant, adapter.bytes());
+        slots.settled();
+        if (users == 0) {
+            slots.rest(variant.resident);
+        }
+        return variant.resident;
+    }
+
+    /** Takes everything made of an adapter out of service, its weights as soon as nobody uses them. */
+    synchronized void retire(AdapterId id) {
+        all.values().removeIf(variant -> {
+            if (variant.key.parts().stream().noneMatch(part -> part.id().equals(id))) {
+                return false;
+            }
+            retire(variant);
+            return !variant.loading;
+        });
+    }
+
+    private void retire(Variant variant) {
+        variant.removed = true;
+        Resident resident = variant.resident;
+        if (resident != null) {
+            withdraw(resident);
+            if (resident.users == 0) {
+                slots.forget(resident);
+                free(resident);
+            }
+        }
+    }
+
+    /** Takes out of service what gives way; its room is another's already. */
+    private void evict(Resident resident) {
+        all.remove(resident.variant.key, resident.variant);
+        resident.variant.removed = true;
+        withdraw(resident);
+    }
+
+    private void withdraw(Resident resident) {
+        resident.variant.resident = null;
+        resident.retired = true;
+        weigh(resident.variant, -resident.bytes());
+    }
+
+    /** Frees memory on the executor: that takes longer than the step loop, which ends leases, may wait. */
+    private void free(Resident resident) {
+        executor.execute(() -> {
+            resident.adapter.close();
+            synchronized (this) {
+                slots.gone(resident.bytes());
+            }
+        });
+    }
+
+    private void weigh(Variant variant, long delta) {
+        if (variant.key.parts().size() == 1) {
+            weights.merge(variant.key.parts().getFirst().number(), delta, (a, b) -> a + b == 0 ? null : Long.valueOf(a + b));
+        }
+    }
+
+    /** Bytes of a version in memory, or -1 when it is not there. */
+    synchronized long weight(long number) {
+        return weights.getOrDefault(number, -1L);
+    }
+
+    /** How many wait. */
+    synchronized int waiting() {
+        return waiting;
+    }
+
+    /** Releases all; none may be in use. */
+    void close() {
+        List<Variant> left;
+        synchronized (this) {
+            left = List.copyOf(all.values());
+            all.clear();
+        }
+        for (Variant variant : left) {
+            if (variant.resident != null) {
+                variant.resident.adapter.close();
+            }
+        }
+    }
+}
