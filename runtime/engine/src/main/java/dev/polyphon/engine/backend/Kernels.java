@@ -39,8 +39,8 @@ public interface Kernels extends AutoCloseable {
     }
 
     /**
-     * Takes a matrix [out, in] that whole batches are multiplied with: for {@link #linear}, and the B of {@link #lowRank}. The view's memory is not
-     * needed afterwards.
+     * Takes a matrix [out, in] that whole batches are multiplied with: for {@link #linear} and {@link #lowRank}. The view's memory is not needed
+     * afterwards.
      *
      * @param view two dimensions; any float or quantised type
      * @param rowOrder row {@code i} of the weight is row {@code rowOrder[i]} of the view; null keeps the order
@@ -52,8 +52,7 @@ public interface Kernels extends AutoCloseable {
     }
 
     /**
-     * Takes a matrix whose rows are wanted by themselves, a few at a time: for {@link #embed}, and the A of {@link #lowRank}. It may go on reading
-     * the view's memory, which must stay mapped as long as the weight lives.
+     * Takes a matrix whose rows are wanted by themselves, a few at a time: for {@link #embed}. It may go on reading the view's memory, which must stay mapped as long as the weight lives.
      *
      * @param view two dimensions; any float or quantised type
      * @param rowOrder row {@code i} of the weight is row {@code rowOrder[i]} of the view; null keeps the order
@@ -107,6 +106,12 @@ public interface Kernels extends AutoCloseable {
 
     /** {@code projection.out[r] = projection.weight · x[r] + projection.bias} for all projections, which share the input. */
     void linear(Tensor x, int firstRow, int rows, List<Projection> projections);
+
+    /** {@link #linear(Tensor, int, int, List)} and then {@link #lowRank} of some of those rows and outputs, to the same bits, for less. */
+    default void linear(Tensor x, int firstRow, int rows, List<Projection> projections, List<LowRank> deltas) {
+        linear(x, firstRow, rows, projections);
+        lowRank(x, deltas);
+    }
 
     /**
      * {@code out[r] += scale · B (A x[r])} for the rows of each item: the low-rank deltas of all adapters and projections that share an input,

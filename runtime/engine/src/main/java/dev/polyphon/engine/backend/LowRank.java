@@ -5,7 +5,7 @@ package dev.polyphon.engine.backend;
  *
  * @param firstRow first row of the segment
  * @param rows how many
- * @param a [rank, in], made by {@link Kernels#rows}
- * @param b [out, rank], made by {@link Kernels#weight}
+ * @param a [rank, in], made by {@link Kernels#weight} of floats
+ * @param b [out, rank], made by {@link Kernels#weight} of floats
  */
 public record LowRank(int firstRow, int rows, Weight a, Weight b, float scale, Tensor out) {}

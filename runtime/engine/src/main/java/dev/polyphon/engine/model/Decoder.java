@@ -301,6 +301,13 @@ public final class Decoder implements AutoCloseable {
 
     private void linear(Tensor input, int rows, ModuleGroup group, AdapterPlan plan) {
         Effects effects = plan.effects(group);
+        if (effects.passes().isEmpty() && effects.before().isEmpty()) {
+            kernels.linear(input, 0, rows, group.projections(), effects.lowRank());
+            for (Use use : effects.after()) {
+                forms.apply(use, input, x);
+            }
+            return;
+        }
         if (effects.passes().isEmpty()) {
             kernels.linear(input, 0, rows, group.projections());
         }

@@ -248,7 +248,7 @@ public abstract class KernelsContract {
                     int count = Math.min(rows - first, random.nextInt(3) == 0 ? random.nextInt(20) : 1);
                     int rank = upTo(random, 64);
                     DType type = new DType[] {DType.F32, DType.F16, DType.BF16}[random.nextInt(3)];
-                    Weight a = kernels.rows(RandomData.matrix(arena, type, rank, in, random));
+                    Weight a = kernels.weight(RandomData.matrix(arena, type, rank, in, random));
                     Weight b = kernels.weight(RandomData.matrix(arena, type, out, rank, random));
                     items.add(new LowRank(first, count, a, b, random.nextFloat() * 4, y));
                     first += count + random.nextInt(3);
@@ -256,6 +256,46 @@ public abstract class KernelsContract {
             }
             kernels.lowRank(x, items);
             return flat(outs.stream().map(t -> RandomData.values(kernels, t)).toList());
+        }
+    }
+
+    /** A linear layer and deltas of its outputs in one operation have the bits of the two. */
+    @Test
+    void lowRankWithALinearLayerHasTheSameBits() {
+        for (int seed = 0; seed < rounds(30); seed++) {
+            Random random = new Random(seed);
+            try (Arena arena = Arena.ofShared()) {
+                int rows = upTo(random, 200);
+                int in = 32 * upTo(random, 20);
+                float[] input = RandomData.gaussian(rows * in, random);
+                for (Kernels kernels : List.of(one, many)) {
+                    Tensor x = RandomData.tensor(kernels, rows, in, input);
+                    List<Projection> together = new ArrayList<>();
+                    List<Projection> apart = new ArrayList<>();
+                    List<LowRank> deltas = new ArrayList<>();
+                    List<LowRank> after = new ArrayList<>();
+                    for (int p = upTo(random, 3); p > 0; p--) {
+                        int out = upTo(random, 300);
+                        Weight w = kernels.weight(RandomData.matrix(arena, DType.Q8_0, out, in, random));
+                        together.add(new Projection(w, null, kernels.tensor(rows, out)));
+                        apart.add(new Projection(w, null, kernels.tensor(rows, out)));
+                        for (int first = random.nextInt(rows); first < rows;) {
+                            int count = Math.min(rows - first, upTo(random, 40));
+                            int rank = upTo(random, 40);
+                            Weight a = kernels.weight(RandomData.matrix(arena, DType.F16, rank, in, random));
+                            Weight b = kernels.weight(RandomData.matrix(arena, DType.F16, out, rank, random));
+                            deltas.add(new LowRank(first, count, a, b, 2, together.getLast().out()));
+                            after.add(new LowRank(first, count, a, b, 2, apart.getLast().out()));
+                            first += count + random.nextInt(3);
+                        }
+                    }
+                    kernels.linear(x, 0, rows, together, deltas);
+                    kernels.linear(x, 0, rows, apart);
+                    kernels.lowRank(x, after);
+                    assertThat(flat(together.stream().map(t -> RandomData.values(kernels, t.out())).toList()))
+                            .containsExactly(flat(apart.stream().map(t -> RandomData.values(kernels, t.out())).toList()));
+                }
+            }
         }
     }
 
@@ -291,7 +331,7 @@ public abstract class KernelsContract {
                     Tensor y = kernels.tensor(rows, out);
                     List<LowRank> items = new ArrayList<>();
                     for (int i = 0, first = 0; i < 3; first = ends[i++]) {
-                        items.add(new LowRank(first, ends[i] - first, kernels.rows(a[i]), kernels.weight(b[i]), 2, y));
+                        items.add(new LowRank(first, ends[i] - first, kernels.weight(a[i]), kernels.weight(b[i]), 2, y));
                     }
                     kernels.lowRank(x, items);
                     float[] result = RandomData.values(kernels, y);
@@ -304,7 +344,7 @@ public abstract class KernelsContract {
                     int i = r < ends[0] ? 0 : r < ends[1] ? 1 : 2;
                     Tensor x = RandomData.tensor(one, 1, in, Arrays.copyOfRange(input, r * in, (r + 1) * in));
                     Tensor y = one.tensor(1, out);
-                    one.lowRank(x, List.of(new LowRank(0, 1, one.rows(a[i]), one.weight(b[i]), 2, y)));
+                    one.lowRank(x, List.of(new LowRank(0, 1, one.weight(a[i]), one.weight(b[i]), 2, y)));
                     assertThat(RandomData.values(one, y)).containsExactly(Arrays.copyOfRange(together, r * out, (r + 1) * out));
                 }
             }

@@ -2,7 +2,7 @@ package dev.polyphon.engine.backend.cpu;
 
 import dev.polyphon.engine.backend.AttentionSpec;
 import dev.polyphon.engine.backend.Batch;
-import java.util.Arrays;
+import dev.polyphon.engine.backend.cpu.TileCode.Floats;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
 
@@ -24,13 +24,16 @@ final class Attention {
 
     private final WorkerPool pool;
     private final Scratch[] scratch;
+    private final MachineTiles code;
 
     /** One sequence's rows {@code firstRow} to {@code firstRow + rows - 1}. */
     private record Tile(int[] blocks, int firstRow, int rows) {}
 
-    Attention(WorkerPool pool, Scratch[] scratch) {
+    /** @param code null to compute by the Vector API alone */
+    Attention(WorkerPool pool, Scratch[] scratch, MachineTiles code) {
         this.pool = pool;
         this.scratch = scratch;
+        this.code = code;
     }
 
     void write(CpuKvCache cache, int layer, CpuTensor keys, CpuTensor values, Batch batch) {
@@ -84,7 +87,7 @@ final class Attention {
         return (int) Math.max(1, Math.min(fitting, QUERIES / group));
     }
 
-    private static void attend(AttentionSpec spec, CpuKvCache cache, int layer, Tile tile, int kvHead, int[] positions, CpuTensor queries,
+    private void attend(AttentionSpec spec, CpuKvCache cache, int layer, Tile tile, int kvHead, int[] positions, CpuTensor queries,
             CpuTensor out, Scratch scratch) {
         int dim = spec.headDim();
         int group = spec.heads() / spec.kvHeads();
@@ -94,25 +97,26 @@ final class Attention {
         // Scores start at a multiple of the lanes; before and after them is room for what a panel computes beyond.
         int base = first / Lanes.L * Lanes.L;
         long scoreBytes = 4L * Lanes.roundUp(end - base + 2 * WIDTH);
-        long gathered = scratch.bytes(count * scoreBytes + 4L * Lanes.roundUp(count * dim));
+        long sumBytes = count * ROW;
+        long gathered = scratch.bytes(count * scoreBytes + 4L * Lanes.roundUp(count * dim) + sumBytes + ROW) + sumBytes;
         long scores = gathered + 4L * Lanes.roundUp(count * dim) + ROW;
-        float[] sums = scratch.floats(count * WIDTH);
+        long sums = gathered - sumBytes;
 
         long head = 4L * kvHead * group * dim;
         for (int r = 0; r < tile.rows; r++) {
             Lanes.copy(queries.row(tile.firstRow + r) + head, gathered + 4L * r * group * dim, 4L * group * dim);
         }
-        score(cache, layer, tile.blocks, kvHead, first, end, gathered, count, sums, scores - 4L * base, scoreBytes);
+        score(cache, layer, tile.blocks, kvHead, first, end, gathered, count, sums, scores - 4L * base, scoreBytes, scratch);
         for (int q = 0; q < count; q++) {
             int position = positions[tile.firstRow + q / group];
             float slope = spec.alibiSlopes() == null ? 0 : spec.alibiSlopes()[kvHead * group + q % group];
             softmax(spec, slope, scores + q * scoreBytes, base, firstSeen(spec, position) - base, position + 1 - base, end - base);
         }
         for (int c = 0; c < dim; c += WIDTH) {
-            Arrays.fill(sums, 0, count * WIDTH, 0);
-            weigh(cache, layer, tile.blocks, kvHead, c, first, end, scores - 4L * base, scoreBytes, count, sums);
+            Lanes.fill(sums, sumBytes);
+            weigh(cache, layer, tile.blocks, kvHead, c, first, end, scores - 4L * base, scoreBytes, count, sums, scratch);
             for (int q = 0; q < count; q++) {
-                Linear.put(sums, q * WIDTH, out.row(tile.firstRow + q / group) + head + 4L * (q % group * dim + c), Math.min(WIDTH, dim - c));
+                Linear.put(sums + q * ROW, out.row(tile.firstRow + q / group) + head + 4L * (q % group * dim + c), Math.min(WIDTH, dim - c));
             }
         }
     }
@@ -122,18 +126,18 @@ final class Attention {
     }
 
     /** Products of all queries with the keys from {@code first} to {@code end}; that of position p is at {@code scores + 4p}. */
-    private static void score(CpuKvCache cache, int layer, int[] table, int head, int first, int end, long queries, int count, float[] sums,
-            long scores, long scoreBytes) {
+    private void score(CpuKvCache cache, int layer, int[] table, int head, int first, int end, long queries, int count, long sums, long scores,
+            long scoreBytes, Scratch scratch) {
         int size = cache.blockSize();
         for (int block = first / size; block * size < end; block++) {
             for (int p = block * size; p < Math.min(end, (block + 1) * size); p += WIDTH) {
                 if (p + WIDTH > first) {
-                    Arrays.fill(sums, 0, count * WIDTH, 0);
-                    Tiles.multiply(cache.keys(layer, table[block], head, p - block * size), queries, 4L * cache.headDim(), count, cache.headDim(),
-                            sums, 0);
+                    Lanes.fill(sums, count * ROW);
+                    multiply(cache.keys(layer, table[block], head, p - block * size), queries, 4L * cache.headDim(), count, cache.headDim(), sums,
+                            scratch);
                     // A block's last panel may reach into the next block's scores, which are not computed yet.
                     for (int q = 0; q < count; q++) {
-                        Linear.put(sums, q * WIDTH, scores + q * scoreBytes + 4L * p, WIDTH);
+                        Linear.put(sums + q * ROW, scores + q * scoreBytes + 4L * p, WIDTH);
                     }
                 }
             }
@@ -141,16 +145,28 @@ final class Attention {
     }
 
     /** Adds up a panel's columns of the values from {@code first} to {@code end}, each times its weight. */
-    private static void weigh(CpuKvCache cache, int layer, int[] table, int head, int column, int first, int end, long weights, long weightBytes,
-            int count, float[] sums) {
+    private void weigh(CpuKvCache cache, int layer, int[] table, int head, int column, int first, int end, long weights, long weightBytes, int count,
+            long sums, Scratch scratch) {
         int size = cache.blockSize();
         for (int p = first; p < end;) {
             int block = p / size;
             int length = Math.min(end, (block + 1) * size) - p;
-            Tiles.multiply(cache.values(layer, table[block], head, column) + (p - block * size) * ROW, weights + 4L * p, weightBytes, count, length,
-                    sums, 0);
+            multiply(cache.values(layer, table[block], head, column) + (p - block * size) * ROW, weights + 4L * p, weightBytes, count, length, sums,
+                    scratch);
             p += length;
         }
+    }
+
+    /** {@code sums[r][j] += Σ x[r][k] · w[k][j]} for a panel of keys or values. */
+    private void multiply(long w, long x, long xBytes, int rows, int length, long sums, Scratch scratch) {
+        if (code != null) {
+            code.multiply(Floats.F32, w, x, xBytes, rows, length, sums);
+            return;
+        }
+        float[] values = scratch.floats(rows * WIDTH);
+        Lanes.read(sums, values, 0, rows * WIDTH);
+        Tiles.multiply(w, x, xBytes, rows, length, values, 0);
+        Lanes.write(values, 0, sums, rows * WIDTH);
     }
 
     /**

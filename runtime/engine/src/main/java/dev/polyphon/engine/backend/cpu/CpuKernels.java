@@ -17,13 +17,12 @@ import java.util.stream.IntStream;
 
 /** Kernels for the processor's cores and vectors. Closing it ends its threads; what it made stays readable until closed itself. */
 public final class CpuKernels implements Kernels {
-    private static final long SPIN_NANOS = 20_000;
+    private static final long SPIN_NANOS = 200_000;
 
     private final MachineTiles code;
     private final WorkerPool pool;
     private final Scratch[] scratch;
     private final Linear linear;
-    private final LowRankDeltas lowRank;
     private final Attention attention;
     private final Pointwise pointwise;
 
@@ -31,9 +30,8 @@ public final class CpuKernels implements Kernels {
         this.code = code;
         pool = new WorkerPool(threads, SPIN_NANOS);
         scratch = IntStream.range(0, threads).mapToObj(i -> new Scratch()).toArray(Scratch[]::new);
-        linear = new Linear(pool, scratch, code);
-        lowRank = new LowRankDeltas(pool, scratch);
-        attention = new Attention(pool, scratch);
+        linear = new Linear(pool, scratch);
+        attention = new Attention(pool, scratch, code);
         pointwise = new Pointwise(pool);
     }
 
@@ -125,12 +123,17 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public void linear(Tensor x, int firstRow, int rows, List<Projection> projections) {
-        linear.linear((CpuTensor) x, firstRow, rows, projections);
+        linear.linear((CpuTensor) x, firstRow, rows, projections, List.of());
+    }
+
+    @Override
+    public void linear(Tensor x, int firstRow, int rows, List<Projection> projections, List<LowRank> deltas) {
+        linear.linear((CpuTensor) x, firstRow, rows, projections, deltas);
     }
 
     @Override
     public void lowRank(Tensor x, List<LowRank> items) {
-        lowRank.add((CpuTensor) x, items);
+        linear.add((CpuTensor) x, items);
     }
 
     @Override

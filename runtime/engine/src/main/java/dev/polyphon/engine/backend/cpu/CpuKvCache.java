@@ -33,8 +33,8 @@ final class CpuKvCache implements KvCache {
         this.keys = new NativeMemory[layers];
         this.values = new NativeMemory[layers];
         for (int i = 0; i < layers; i++) {
-            keys[i] = new NativeMemory(blocks * kvHeads * keyBytes);
-            values[i] = new NativeMemory(blocks * kvHeads * valueBytes);
+            keys[i] = NativeMemory.large(blocks * kvHeads * keyBytes);
+            values[i] = NativeMemory.large(blocks * kvHeads * valueBytes);
         }
     }
 

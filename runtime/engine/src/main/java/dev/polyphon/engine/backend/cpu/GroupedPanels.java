@@ -22,17 +22,14 @@ final class GroupedPanels extends Panels {
 
     GroupedPanels(DType type, int out, int in) {
         GroupScales scales = new GroupScales(type);
-        super(out, in, scales.bytes(in) + (Quants.nibbles(type) ? in / 2 : in) * (long) WIDTH);
+        long bytes = scales.bytes(in) + (Quants.nibbles(type) ? in / 2 : in) * (long) WIDTH;
+        super(out, in, bytes, bytes);
         this.type = type;
         this.scales = scales;
         this.group = scales.group();
         this.nibbles = Quants.nibbles(type);
         this.minima = scales.minima();
         this.elements = scales.bytes(in);
-    }
-
-    DType type() {
-        return type;
     }
 
     @Override
@@ -114,21 +111,25 @@ final class GroupedPanels extends Panels {
     // ---- one row
 
     @Override
-    void multiply(long panel, int from, int count, long x, float[] sums, int at, Scratch scratch) {
-        long scales = this.scales.expand(panel, from, count, scratch);
-        long w = panel + elements + (long) from * WIDTH / (nibbles ? 2 : 1);
-        if (nibbles) {
-            multiplyNibbles(w, scales, count / group, x, sums, at);
-        } else if (minima) {
-            multiplyBytesWithMinima(w, scales, count / group, x, sums, at);
-        } else {
-            multiplyBytes(w, scales, count / group, group, x, sums, at);
+    boolean multiplyRow(long panel, long x, float[] sums, Scratch scratch) {
+        for (int k = 0; k < in(); k += MOST_COLUMNS) {
+            int count = Math.min(MOST_COLUMNS, in() - k);
+            long scales = this.scales.expand(panel, k, count, scratch);
+            long w = panel + elements + (long) k * WIDTH / (nibbles ? 2 : 1);
+            if (nibbles) {
+                multiplyNibbles(w, scales, count / group, x + 4L * k, sums);
+            } else if (minima) {
+                multiplyBytesWithMinima(w, scales, count / group, x + 4L * k, sums);
+            } else {
+                multiplyBytes(w, scales, count / group, group, x + 4L * k, sums);
+            }
         }
+        return true;
     }
 
-    private static void multiplyBytes(long w, long scales, int groups, int group, long x, float[] sums, int at) {
-        FloatVector a = Lanes.load(sums, at);
-        FloatVector b = Lanes.load(sums, at + Lanes.L);
+    private static void multiplyBytes(long w, long scales, int groups, int group, long x, float[] sums) {
+        FloatVector a = Lanes.load(sums, 0);
+        FloatVector b = Lanes.load(sums, Lanes.L);
         for (int g = 0; g < groups; g++) {
             FloatVector d0 = Lanes.load(scales + g * ROW);
             FloatVector d1 = Lanes.load(scales + g * ROW + ROW / 2);
@@ -138,13 +139,13 @@ final class GroupedPanels extends Panels {
                 b = Lanes.loadBytesAsFloats(w + (long) k * WIDTH + Lanes.L).mul(d1).fma(v, b);
             }
         }
-        Lanes.store(a, sums, at);
-        Lanes.store(b, sums, at + Lanes.L);
+        Lanes.store(a, sums, 0);
+        Lanes.store(b, sums, Lanes.L);
     }
 
-    private static void multiplyBytesWithMinima(long w, long scales, int groups, long x, float[] sums, int at) {
-        FloatVector a = Lanes.load(sums, at);
-        FloatVector b = Lanes.load(sums, at + Lanes.L);
+    private static void multiplyBytesWithMinima(long w, long scales, int groups, long x, float[] sums) {
+        FloatVector a = Lanes.load(sums, 0);
+        FloatVector b = Lanes.load(sums, Lanes.L);
         for (int g = 0; g < groups; g++) {
             FloatVector d0 = Lanes.load(scales + 2 * g * ROW);
             FloatVector d1 = Lanes.load(scales + 2 * g * ROW + ROW / 2);
@@ -156,13 +157,13 @@ final class GroupedPanels extends Panels {
                 b = Lanes.loadBytesAsFloats(w + (long) k * WIDTH + Lanes.L).fma(d1, m1).fma(v, b);
             }
         }
-        Lanes.store(a, sums, at);
-        Lanes.store(b, sums, at + Lanes.L);
+        Lanes.store(a, sums, 0);
+        Lanes.store(b, sums, Lanes.L);
     }
 
-    private static void multiplyNibbles(long w, long scales, int groups, long x, float[] sums, int at) {
-        FloatVector a = Lanes.load(sums, at);
-        FloatVector b = Lanes.load(sums, at + Lanes.L);
+    private static void multiplyNibbles(long w, long scales, int groups, long x, float[] sums) {
+        FloatVector a = Lanes.load(sums, 0);
+        FloatVector b = Lanes.load(sums, Lanes.L);
         for (int g = 0; g < groups; g++) {
             FloatVector d0 = Lanes.load(scales + 2 * g * ROW);
             FloatVector d1 = Lanes.load(scales + 2 * g * ROW + ROW / 2);
@@ -179,7 +180,7 @@ final class GroupedPanels extends Panels {
                 b = Lanes.high(q1).fma(d1, m1).fma(v, b);
             }
         }
-        Lanes.store(a, sums, at);
-        Lanes.store(b, sums, at + Lanes.L);
+        Lanes.store(a, sums, 0);
+        Lanes.store(b, sums, Lanes.L);
     }
 }

@@ -1,49 +1,52 @@
 package dev.polyphon.engine.backend.cpu;
 
+import dev.polyphon.engine.backend.LowRank;
 import dev.polyphon.engine.backend.Projection;
-import dev.polyphon.engine.backend.cpu.TileCode.Floats;
-import java.util.Arrays;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.util.List;
 
 /**
- * Matrix products of activations with frozen matrices, panel by panel.
- *
- * <p>By machine code, quantised panels are multiplied with inputs quantised to 16 bits, others are decoded in registers. By the Vector API, one row is
- * multiplied while the panel is decoded in registers; for more, a stretch of the panel is decoded to f32 in the nearest cache, then used for all rows.
+ * Matrix products of activations with frozen matrices and with the low-rank deltas of adapters, panel by panel. By machine code, quantised panels are
+ * multiplied with inputs quantised to 16 bits, which are made first.
  */
 final class Linear implements AutoCloseable {
     /** Multiply-adds below which waking others costs more than it gives. */
-    static final long SMALL = 60_000;
-    /** Columns decoded at once: the stretch shares the nearest cache with a tile of inputs and outputs. */
-    static final int STRETCH = 128;
+    private static final long SMALL = 60_000;
     /** Rows multiplied with a panel before the next one is taken, so that they stay in a core's own cache. */
     private static final int ROWS = 128;
     /** Elements quantised in one piece. */
-    private static final int QUANTISED_AT_ONCE = 16_000;
+    private static final int QUANTISED_AT_ONCE = 4_000;
     /** Bytes of a row of a panel's sums. */
     private static final long SUMS = 4L * Panels.WIDTH;
+    private static final VarHandle SHRUNK;
+
+    static {
+        try {
+            SHRUNK = MethodHandles.lookup().findVarHandle(Linear.class, "shrunk", int.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
 
     private final WorkerPool pool;
     private final Scratch[] scratch;
-    private final MachineTiles code;
+    private final LowRankDeltas lowRank = new LowRankDeltas();
     private NativeMemory quantised = new NativeMemory(1 << 16);
+    /** Pieces of {@link LowRankDeltas#shrink} that are done. */
+    private int shrunk;
 
-    /** @param code null to compute by the Vector API alone */
-    Linear(WorkerPool pool, Scratch[] scratch, MachineTiles code) {
+    Linear(WorkerPool pool, Scratch[] scratch) {
         this.pool = pool;
         this.scratch = scratch;
-        this.code = code;
     }
 
-    void linear(CpuTensor x, int firstRow, int rows, List<Projection> projections) {
+    void linear(CpuTensor x, int firstRow, int rows, List<Projection> projections, List<LowRank> deltas) {
         x.holding(firstRow, rows);
-        if (rows == 0) {
-            return;
-        }
         int count = projections.size();
         int panels = 0;
-        long work = 0;
         int words = 0;
+        long work = 0;
         for (Projection p : projections) {
             Panels w = (Panels) p.weight();
             x.wide(w.in(), "the input of a linear layer");
@@ -57,29 +60,100 @@ final class Linear implements AutoCloseable {
                 words = w.in();
             }
         }
+        lowRank.prepare(x, deltas);
+        if (rows == 0) {
+            return;
+        }
         if (words > 0) {
             quantise(x, firstRow, rows, words);
         }
         int chunk = chunk(panels, work);
+        int shrinks = startShrinking();
         int[] firstPiece = new int[count + 1];
+        firstPiece[0] = shrinks;
         for (int i = 0; i < count; i++) {
             firstPiece[i + 1] = firstPiece[i] + (((Panels) projections.get(i).weight()).count() + chunk - 1) / chunk;
         }
         pool.run(firstPiece[count], (worker, piece) -> {
+            if (piece < shrinks) {
+                shrink(piece, scratch[worker]);
+                return;
+            }
             int i = 0;
             while (piece >= firstPiece[i + 1]) {
                 i++;
             }
             Projection p = projections.get(i);
-            Panels w = (Panels) p.weight();
             int from = (piece - firstPiece[i]) * chunk;
-            int to = Math.min(from + chunk, w.count());
+            int to = Math.min(from + chunk, ((Panels) p.weight()).count());
             for (int row = 0; row < rows; row += ROWS) {
                 for (int panel = from; panel < to; panel++) {
-                    project(p, panel, x, firstRow, row, Math.min(ROWS, rows - row), scratch[worker]);
+                    project(p, panel, x, firstRow, row, Math.min(ROWS, rows - row), deltas.size(), shrinks, scratch[worker]);
                 }
             }
         });
+    }
+
+    /** Low-rank deltas of outputs that are there already. */
+    void add(CpuTensor x, List<LowRank> deltas) {
+        lowRank.prepare(x, deltas);
+        int shrinks = startShrinking();
+        pool.run(shrinks + deltas.size(), (worker, piece) -> {
+            if (piece < shrinks) {
+                shrink(piece, scratch[worker]);
+                return;
+            }
+            awaitShrinking(shrinks);
+            add(piece - shrinks, deltas.get(piece - shrinks), scratch[worker]);
+        });
+    }
+
+    private void add(int i, LowRank item, Scratch scratch) {
+        CpuTensor out = (CpuTensor) item.out();
+        int panels = ((Panels) item.b()).count();
+        for (int row = item.firstRow(); row < item.firstRow() + item.rows(); row += ROWS) {
+            int rows = Math.min(ROWS, item.firstRow() + item.rows() - row);
+            long sums = scratch.bytes(rows * SUMS);
+            for (int panel = 0; panel < panels; panel++) {
+                int column = panel * Panels.WIDTH;
+                int width = Math.min(Panels.WIDTH, item.b().out() - column);
+                for (int r = 0; r < rows; r++) {
+                    Lanes.copy(out.row(row + r) + 4L * column, sums + r * SUMS, 4L * width);
+                }
+                lowRank.expand(i, panel, row, rows, sums, scratch);
+                for (int r = 0; r < rows; r++) {
+                    Lanes.copy(sums + r * SUMS, out.row(row + r) + 4L * column, 4L * width);
+                }
+            }
+        }
+    }
+
+    /** How many pieces of shrinking are to be run with, and before, the next job's pieces; small work is done at once. */
+    private int startShrinking() {
+        shrunk = 0;
+        int pieces = lowRank.pieces();
+        if (lowRank.work() >= SMALL) {
+            return pieces;
+        }
+        for (int i = 0; i < pieces; i++) {
+            lowRank.shrink(i, scratch[0]);
+        }
+        return 0;
+    }
+
+    private void shrink(int piece, Scratch scratch) {
+        try {
+            lowRank.shrink(piece, scratch);
+        } finally {
+            SHRUNK.getAndAdd(this, 1);
+        }
+    }
+
+    /** Waits for those who took the last pieces of shrinking; as pieces are taken in order, all are taken. */
+    private void awaitShrinking(int pieces) {
+        while ((int) SHRUNK.getAcquire(this) < pieces) {
+            Thread.onSpinWait();
+        }
     }
 
     private void quantise(CpuTensor x, int firstRow, int rows, int columns) {
@@ -104,78 +178,48 @@ final class Linear implements AutoCloseable {
     }
 
     /** One panel's outputs for some rows, counted from the operation's first. */
-    private void project(Projection p, int panel, CpuTensor x, int firstRow, int row, int rows, Scratch scratch) {
+    private void project(Projection p, int panel, CpuTensor x, int firstRow, int row, int rows, int deltas, int shrinks, Scratch scratch) {
+        Panels w = (Panels) p.weight();
         CpuTensor bias = (CpuTensor) p.bias();
         CpuTensor out = (CpuTensor) p.out();
         int column = panel * Panels.WIDTH;
-        int width = Math.min(Panels.WIDTH, ((Panels) p.weight()).out() - column);
+        int width = Math.min(Panels.WIDTH, w.out() - column);
         int first = firstRow + row;
-        if (code == null) {
-            float[] sums = scratch.floats(rows * Panels.WIDTH);
-            Arrays.fill(sums, 0, rows * Panels.WIDTH, 0);
-            for (int r = 0; bias != null && r < rows; r++) {
-                Lanes.read(bias.row(0) + 4L * column, sums, r * Panels.WIDTH, width);
-            }
-            multiply((Panels) p.weight(), panel, x.row(first), x.rowBytes(), rows, sums, scratch.decoded(), scratch);
-            for (int r = 0; r < rows; r++) {
-                put(sums, r * Panels.WIDTH, out.row(first + r) + 4L * column, width);
-            }
-            return;
-        }
         long sums = scratch.bytes(rows * SUMS);
         Lanes.fill(sums, rows * SUMS);
         for (int r = 0; bias != null && r < rows; r++) {
             Lanes.copy(bias.row(0) + 4L * column, sums + r * SUMS, 4L * width);
         }
-        switch ((Panels) p.weight()) {
-            case WordPanels w -> {
-                long rowBytes = QuantisedRows.rowBytes(w.in());
-                w.multiply(panel, quantised.address() + row * rowBytes, rowBytes, rows, sums, scratch);
+        if (w instanceof WordPanels) {
+            long rowBytes = QuantisedRows.rowBytes(w.in());
+            w.multiply(panel, quantised.address() + row * rowBytes, rowBytes, rows, sums, scratch);
+        } else {
+            w.multiply(panel, x.row(first), x.rowBytes(), rows, sums, scratch);
+        }
+        awaitShrinking(deltas == 0 ? 0 : shrinks);
+        for (int i = 0; i < deltas; i++) {
+            if (lowRank.addsTo(i, out)) {
+                lowRank.expand(i, panel, first, rows, sums, scratch);
             }
-            case PlainPanels w -> code.multiply(w.floats(), w.at(panel), x.row(first), x.rowBytes(), rows, w.in(), sums);
-            case GroupedPanels w -> throw new IllegalStateException("panels for the Vector API, " + w.type());
         }
         for (int r = 0; r < rows; r++) {
             put(sums + r * SUMS, out.row(first + r) + 4L * column, width);
         }
     }
 
-    private static void put(long sums, long to, int width) {
+    /** Stores the sums of one row and panel. */
+    static void put(long sums, long to, int width) {
         if (width == Panels.WIDTH) {
             Lanes.store(Lanes.load(sums), to);
-            Lanes.store(Lanes.load(sums + 4L * Lanes.L), to + 4L * Lanes.L);
+            Lanes.store(Lanes.load(sums + SUMS / 2), to + SUMS / 2);
         } else {
             Lanes.copy(sums, to, 4L * width);
-        }
-    }
-
-    /** Stores the sums of one row and panel. */
-    static void put(float[] sums, int at, long to, int width) {
-        if (width == Panels.WIDTH) {
-            Lanes.store(Lanes.load(sums, at), to);
-            Lanes.store(Lanes.load(sums, at + Lanes.L), to + 4L * Lanes.L);
-        } else {
-            Lanes.write(sums, at, to, width);
-        }
-    }
-
-    /** {@code sums[r][j] += x · panel} for all rows, {@link Panels#WIDTH} apart; {@code decoded} has room for a stretch. */
-    static void multiply(Panels w, int panel, long x, long xBytes, int rows, float[] sums, long decoded, Scratch scratch) {
-        long at = w.at(panel);
-        int step = rows == 1 ? Panels.MOST_COLUMNS : STRETCH;
-        for (int k = 0; k < w.in(); k += step) {
-            int length = Math.min(step, w.in() - k);
-            if (rows == 1) {
-                w.multiply(at, k, length, x + 4L * k, sums, 0, scratch);
-            } else {
-                w.decode(at, k, length, decoded, scratch);
-                Tiles.multiply(decoded, x + 4L * k, xBytes, rows, length, sums, 0);
-            }
         }
     }
 
     @Override
     public void close() {
         quantised.close();
+        lowRank.close();
     }
 }

@@ -3,87 +3,111 @@ package dev.polyphon.engine.backend.cpu;
 import dev.polyphon.engine.backend.LowRank;
 import java.util.List;
 
-/** The low-rank deltas of many adapters at once. */
-final class LowRankDeltas {
-    private final WorkerPool pool;
-    private final Scratch[] scratch;
+/**
+ * The low-rank deltas of many adapters and projections that share an input, in two parts: all inputs are shrunk to their ranks, {@code s · A x}, in
+ * pieces for any thread; then each panel of outputs gets {@code B} times that, while its sums are at hand.
+ */
+final class LowRankDeltas implements AutoCloseable {
+    private static final long ROW = 4L * Panels.WIDTH;
+    /** Rows of a piece. */
+    private static final int ROWS = 32;
 
-    LowRankDeltas(WorkerPool pool, Scratch[] scratch) {
-        this.pool = pool;
-        this.scratch = scratch;
-    }
+    private List<LowRank> items = List.of();
+    private CpuTensor x;
+    /** Of each item: where its rows of {@link #shrunk} start, in bytes, and the number of its first piece; and both ends as last entries. */
+    private long[] place = new long[1];
+    private int[] firstPiece = new int[1];
+    private NativeMemory shrunk = new NativeMemory(1 << 12);
 
-    void add(CpuTensor x, List<LowRank> items) {
-        long work = 0;
-        for (LowRank item : items) {
-            CpuRows a = ((CpuRows) item.a()).open();
-            Panels b = (Panels) item.b();
+    /** Takes the deltas of the next operation. */
+    void prepare(CpuTensor x, List<LowRank> items) {
+        this.x = x;
+        this.items = items;
+        int count = items.size();
+        if (place.length <= count) {
+            place = new long[2 * count];
+            firstPiece = new int[2 * count];
+        }
+        for (int i = 0; i < count; i++) {
+            LowRank item = items.get(i);
+            PlainPanels a = (PlainPanels) item.a();
+            PlainPanels b = (PlainPanels) item.b();
             if (a.out() != b.in()) {
                 throw new IllegalArgumentException("a low-rank pair of ranks " + a.out() + " and " + b.in());
             }
             x.wide(a.in(), "the input of a low-rank pair").holding(item.firstRow(), item.rows());
             ((CpuTensor) item.out()).wide(b.out(), "the output of a low-rank pair").holding(item.firstRow(), item.rows());
-            work += (long) item.rows() * a.out() * (a.in() + b.out());
+            place[i + 1] = place[i] + item.rows() * rowBytes(a);
+            firstPiece[i + 1] = firstPiece[i] + a.count() * ((item.rows() + ROWS - 1) / ROWS);
         }
-        if (work < Linear.SMALL) {
-            for (LowRank item : items) {
-                add(x, item, scratch[0]);
-            }
-        } else {
-            pool.run(items.size(), (worker, piece) -> add(x, items.get(piece), scratch[worker]));
+        if (shrunk.bytes() < place[count]) {
+            shrunk.close();
+            shrunk = new NativeMemory(place[count] * 3 / 2);
         }
     }
 
-    private static void add(CpuTensor x, LowRank item, Scratch scratch) {
-        if (item.rows() == 0) {
-            return;
+    private static long rowBytes(PlainPanels a) {
+        return a.count() * ROW;
+    }
+
+    /** Pieces of the first part. */
+    int pieces() {
+        return firstPiece[items.size()];
+    }
+
+    /** Multiply-adds of the first part. */
+    long work() {
+        long work = 0;
+        for (LowRank item : items) {
+            work += (long) item.rows() * item.a().out() * item.a().in();
         }
-        CpuRows a = (CpuRows) item.a();
-        Panels b = (Panels) item.b();
-        CpuTensor out = (CpuTensor) item.out();
-        int rank = a.out();
-        int in = a.in();
-        int rows = item.rows();
-        long rankBytes = 4L * (rank + Dot.TILE - 1 & -Dot.TILE);
-        long inBytes = 4L * Lanes.roundUp(in);
-        long decoded = scratch.bytes(Dot.TILE * inBytes + (rows + 4) * rankBytes + 4L * Panels.WIDTH * Linear.STRETCH);
-        long shrunk = decoded + Dot.TILE * inBytes;
-        long stretch = shrunk + (rows + 4) * rankBytes;
-        for (int r = 0; r < rank; r += Dot.TILE) {
-            for (int i = 0; i < Dot.TILE; i++) {
-                a.decode(Math.min(r + i, rank - 1), decoded + i * inBytes);
-                for (int c = in; c < Lanes.roundUp(in); c++) {
-                    Lanes.set(decoded + i * inBytes + 4L * c, 0);
-                }
-            }
-            Dot.multiply(decoded, inBytes, x.row(item.firstRow()), x.rowBytes(), rows, in, shrunk + 4L * r, rankBytes);
+        return work;
+    }
+
+    /** Shrinks some rows of an item by one panel of A. */
+    void shrink(int piece, Scratch scratch) {
+        int i = 0;
+        while (piece >= firstPiece[i + 1]) {
+            i++;
         }
-        for (int row = 0; row < rows; row++) {
-            for (int r = 0; r < rank; r++) {
-                long at = shrunk + row * rankBytes + 4L * r;
-                Lanes.set(at, Lanes.get(at) * item.scale());
-            }
-        }
-        float[] sums = scratch.floats(rows * Panels.WIDTH);
-        for (int panel = 0; panel < b.count(); panel++) {
-            int column = panel * Panels.WIDTH;
-            int width = Math.min(Panels.WIDTH, b.out() - column);
-            for (int row = 0; row < rows; row++) {
-                take(sums, row * Panels.WIDTH, out.row(item.firstRow() + row) + 4L * column, width);
-            }
-            Linear.multiply(b, panel, shrunk, rankBytes, rows, sums, stretch, scratch);
-            for (int row = 0; row < rows; row++) {
-                Linear.put(sums, row * Panels.WIDTH, out.row(item.firstRow() + row) + 4L * column, width);
-            }
+        LowRank item = items.get(i);
+        PlainPanels a = (PlainPanels) item.a();
+        int panel = (piece - firstPiece[i]) % a.count();
+        int row = (piece - firstPiece[i]) / a.count() * ROWS;
+        int rows = Math.min(ROWS, item.rows() - row);
+        long sums = scratch.bytes(rows * ROW);
+        Lanes.fill(sums, rows * ROW);
+        a.multiply(panel, x.row(item.firstRow() + row), x.rowBytes(), rows, sums, scratch);
+        for (int r = 0; r < rows; r++) {
+            long to = shrunk.address() + place[i] + (row + r) * rowBytes(a) + panel * ROW;
+            Lanes.store(Lanes.load(sums + r * ROW).mul(item.scale()), to);
+            Lanes.store(Lanes.load(sums + r * ROW + ROW / 2).mul(item.scale()), to + ROW / 2);
         }
     }
 
-    private static void take(float[] sums, int at, long from, int width) {
-        if (width == Panels.WIDTH) {
-            Lanes.store(Lanes.load(from), sums, at);
-            Lanes.store(Lanes.load(from + 4L * Lanes.L), sums, at + Lanes.L);
-        } else {
-            Lanes.read(from, sums, at, width);
+    /** Whether item {@code i} adds to these outputs. */
+    boolean addsTo(int i, CpuTensor out) {
+        return items.get(i).out() == out;
+    }
+
+    /**
+     * {@code sums[r] += B · (s · A x[r])} for one panel of outputs and those of an item's rows that are among {@code rows} rows from {@code row} on.
+     *
+     * @param row row of the tensor that the first of the sums is for
+     */
+    void expand(int i, int panel, int row, int rows, long sums, Scratch scratch) {
+        LowRank item = items.get(i);
+        int first = Math.max(row, item.firstRow());
+        int count = Math.min(row + rows, item.firstRow() + item.rows()) - first;
+        if (count > 0) {
+            long rowBytes = rowBytes((PlainPanels) item.a());
+            ((PlainPanels) item.b()).multiply(panel, shrunk.address() + place[i] + (first - item.firstRow()) * rowBytes, rowBytes, count,
+                    sums + (first - row) * ROW, scratch);
         }
+    }
+
+    @Override
+    public void close() {
+        shrunk.close();
     }
 }

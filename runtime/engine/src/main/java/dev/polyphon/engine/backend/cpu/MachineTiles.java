@@ -26,9 +26,9 @@ final class MachineTiles {
 
     /** By kind of element, then by rows. */
     private final MachineCode[][] words = new MachineCode[8][];
-    /** By {@link Floats}, then by rows; and those of one column. */
-    private final MachineCode[][] floats = new MachineCode[Floats.values().length][];
-    private final MachineCode[][] columns = new MachineCode[Floats.values().length][];
+    /** By {@link Floats}, twice: the second time for pairs of columns; then by rows. And those that make steps of one. */
+    private final MachineCode[][] floats = new MachineCode[2 * Floats.values().length][];
+    private final MachineCode[][] columns = new MachineCode[2 * Floats.values().length][];
 
     private MachineTiles() {
         List<byte[]> code = new ArrayList<>();
@@ -37,10 +37,12 @@ final class MachineTiles {
                 code.add(TileCode.words(rows, (kind & SIXTEEN) != 0 ? 16 : 32, (kind & NIBBLES) != 0, (kind & MINIMA) != 0));
             }
         }
-        for (Floats type : Floats.values()) {
-            for (int rows = 1; rows <= TileCode.MOST_FLOAT_ROWS; rows++) {
-                code.add(TileCode.floats(rows, type, TileCode.FLOAT_STEP));
-                code.add(TileCode.floats(rows, type, 1));
+        for (boolean pairs : new boolean[] {false, true}) {
+            for (Floats type : Floats.values()) {
+                for (int rows = 1; rows <= TileCode.MOST_FLOAT_ROWS; rows++) {
+                    code.add(TileCode.floats(rows, type, TileCode.FLOAT_STEP, pairs));
+                    code.add(TileCode.floats(rows, type, 1, pairs));
+                }
             }
         }
         MachineCode[] functions = MachineCode.of(code.toArray(byte[][]::new));
@@ -73,20 +75,28 @@ final class MachineTiles {
 
     /** {@code sums[r][j] += x · w} for f32 rows {@code xBytes} apart and elements [length][32]. */
     void multiply(Floats type, long w, long x, long xBytes, int rows, int length, long sums) {
-        int whole = length / TileCode.FLOAT_STEP;
-        int rest = length % TileCode.FLOAT_STEP;
-        int elementBytes = type == Floats.F32 ? 4 : 2;
+        multiply(type.ordinal(), type.bytes(), 4, w, x, xBytes, rows, length, sums);
+    }
+
+    /** The same for elements [length / 2][2][16]: even columns are added up in the first 16 sums of a row, odd ones in the others. */
+    void multiplyPairs(Floats type, long w, long x, long xBytes, int rows, int length, long sums) {
+        multiply(Floats.values().length + type.ordinal(), type.bytes(), 8, w, x, xBytes, rows, length / 2, sums);
+    }
+
+    private void multiply(int kind, int elementBytes, int stepBytes, long w, long x, long xBytes, int rows, int steps, long sums) {
+        int whole = steps / TileCode.FLOAT_STEP;
+        int rest = steps % TileCode.FLOAT_STEP;
         for (int r = 0; r < rows; ) {
             // Two tiles of much the same height have more sums in flight than a high and a low one.
             int left = rows - r;
             int tile = left <= TileCode.MOST_FLOAT_ROWS ? left : left < 2 * TileCode.MOST_FLOAT_ROWS ? (left + 1) / 2 : TileCode.MOST_FLOAT_ROWS;
             long at = sums + r * 4L * Panels.WIDTH;
             if (whole > 0) {
-                floats[type.ordinal()][tile].call(w, 0, x + r * xBytes, xBytes, at, whole);
+                floats[kind][tile].call(w, 0, x + r * xBytes, xBytes, at, whole);
             }
             if (rest > 0) {
                 int done = whole * TileCode.FLOAT_STEP;
-                columns[type.ordinal()][tile].call(w + (long) done * Panels.WIDTH * elementBytes, 0, x + r * xBytes + 4L * done, xBytes, at, rest);
+                columns[kind][tile].call(w + (long) done * Panels.WIDTH * elementBytes, 0, x + r * xBytes + (long) stepBytes * done, xBytes, at, rest);
             }
             r += tile;
         }

@@ -12,7 +12,7 @@ import java.util.stream.IntStream;
 abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanels, WordPanels {
     /** Rows of a panel: two vectors. */
     static final int WIDTH = 2 * Lanes.L;
-    /** Columns that {@link #decode} and {@link #multiply} take at once at most; ranges start at multiples of it. */
+    /** Columns that {@link #decode} takes at once at most; ranges start at multiples of it. */
     static final int MOST_COLUMNS = 1024;
 
     private final int out;
@@ -21,12 +21,13 @@ abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanel
     private final long panelBytes;
     private final NativeMemory memory;
 
-    Panels(int out, int in, long panelBytes) {
+    /** @param lastBytes of the last panel, where that is narrower */
+    Panels(int out, int in, long panelBytes, long lastBytes) {
         this.out = out;
         this.in = in;
         this.count = (out + WIDTH - 1) / WIDTH;
         this.panelBytes = panelBytes + 63 & -64;
-        this.memory = new NativeMemory(count * this.panelBytes);
+        this.memory = NativeMemory.large(count == 0 ? 0 : (count - 1) * this.panelBytes + lastBytes);
     }
 
     /**
@@ -36,7 +37,7 @@ abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanel
      */
     static Panels pack(TensorView view, int[] rowOrder, MachineTiles code) {
         int out = rowOrder == null ? view.dim(0) : rowOrder.length;
-        Panels panels = !view.dtype().quantised() ? new PlainPanels(view.dtype(), out, view.dim(1))
+        Panels panels = !view.dtype().quantised() ? new PlainPanels(view.dtype(), out, view.dim(1), code)
                 : code == null ? new GroupedPanels(view.dtype(), out, view.dim(1)) : new WordPanels(view.dtype(), out, view.dim(1), code);
         long data = view.data().address();
         long rowBytes = view.dtype().bytes(view.dim(1));
@@ -85,8 +86,32 @@ abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanel
     /** Decodes columns {@code from} to {@code from + count} to f32, [count][WIDTH]. */
     abstract void decode(long panel, int from, int count, long to, Scratch scratch);
 
-    /** {@code sums[at + j] += Σ x[k] · w[k][j]} over those columns, for one row whose element {@code from} is at {@code x}. */
-    abstract void multiply(long panel, int from, int count, long x, float[] sums, int at, Scratch scratch);
+    /**
+     * {@code sums[r][j] += x[r] · panel} for rows {@code xBytes} apart; sums are {@link #WIDTH} floats a row, next to each other. Inputs are f32, for
+     * {@link WordPanels} rows of {@link QuantisedRows}.
+     *
+     * <p>This way is by the Vector API: one row is multiplied while the panel is decoded in registers; for more, a stretch of the panel is decoded to f32
+     * in the nearest cache, then used for all rows.
+     */
+    void multiply(int panel, long x, long xBytes, int rows, long sums, Scratch scratch) {
+        float[] values = scratch.floats(rows * WIDTH);
+        Lanes.read(sums, values, 0, rows * WIDTH);
+        long at = at(panel);
+        if (rows > 1 || !multiplyRow(at, x, values, scratch)) {
+            long decoded = scratch.decoded();
+            for (int k = 0; k < in; k += Scratch.STRETCH) {
+                int length = Math.min(Scratch.STRETCH, in - k);
+                decode(at, k, length, decoded, scratch);
+                Tiles.multiply(decoded, x + 4L * k, xBytes, rows, length, values, 0);
+            }
+        }
+        Lanes.write(values, 0, sums, rows * WIDTH);
+    }
+
+    /** The same for one row, decoding in registers; false, and nothing done, where that is no gain. */
+    boolean multiplyRow(long panel, long x, float[] sums, Scratch scratch) {
+        return false;
+    }
 
     /** Decodes rows of the matrix, {@code in()} values each, by scratch of its own: on any thread. */
     void read(int firstRow, int rows, float[] to) {

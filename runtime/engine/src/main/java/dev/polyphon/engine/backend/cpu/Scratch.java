@@ -2,8 +2,11 @@ package dev.polyphon.engine.backend.cpu;
 
 /** Memory of one worker for the time of one piece; it grows to the largest ever asked for. */
 final class Scratch implements AutoCloseable {
+    /** Columns decoded at once: the stretch shares the nearest cache with a tile of inputs and outputs. */
+    static final int STRETCH = 128;
+
     private final NativeMemory scales = new NativeMemory(4L * 2 * Panels.WIDTH * (Panels.MOST_COLUMNS / 16));
-    private final NativeMemory decoded = new NativeMemory(4L * Panels.WIDTH * Linear.STRETCH);
+    private final NativeMemory decoded = new NativeMemory(4L * Panels.WIDTH * STRETCH);
     private NativeMemory memory = new NativeMemory(1 << 16);
     private float[] floats = new float[1 << 12];
 
@@ -29,7 +32,7 @@ final class Scratch implements AutoCloseable {
         return scales.address();
     }
 
-    /** Room for {@link Linear#STRETCH} decoded columns of a panel. */
+    /** Room for {@link #STRETCH} decoded columns of a panel. */
     long decoded() {
         return decoded.address();
     }

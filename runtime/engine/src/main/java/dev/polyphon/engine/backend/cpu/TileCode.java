@@ -128,10 +128,23 @@ final class TileCode {
     }
 
     /** Elements of {@link #floats}. */
-    enum Floats { F32, F16, BF16 }
+    enum Floats {
+        F32,
+        F16,
+        BF16;
 
-    /** {@code sums[r][j] += Σ_k w[k][j] · x[r][k]} in the order of k. Elements are [in][32], inputs f32; a step is {@link #FLOAT_STEP} columns. */
-    static byte[] floats(int rows, Floats type, int columns) {
+        /** Of one element. */
+        int bytes() {
+            return this == F32 ? 4 : 2;
+        }
+    }
+
+    /**
+     * {@code sums[r][j] += Σ_k w[k][j] · x[r][k]} in the order of k. Elements are [in][32], inputs f32; a step is {@link #FLOAT_STEP} columns.
+     *
+     * @param pairs elements are [in / 2][2][16] instead, a step as many pairs of columns; the first 16 sums are of even columns, the others of odd ones
+     */
+    static byte[] floats(int rows, Floats type, int columns, boolean pairs) {
         TileCode tile = new TileCode(rows);
         Assembler code = tile.code;
         tile.rowAddresses();
@@ -139,7 +152,8 @@ final class TileCode {
             code.load(s, SUMS.at(s * VECTOR));
         }
         int start = code.here();
-        int half = type == Floats.F32 ? 64 : 32;
+        int half = 16 * type.bytes();
+        int xBytes = pairs ? 8 : 4;
         for (int k = 0; k < columns; k++) {
             if (rows <= 4 && k * 2 * half % 64 == 0) {
                 code.prefetch(ELEMENTS.at(AHEAD + k * 2 * half));
@@ -150,13 +164,13 @@ final class TileCode {
             tile.loadFloats(type, W0, ELEMENTS.at(k * 2 * half));
             tile.loadFloats(type, W1, ELEMENTS.at(k * 2 * half + half));
             for (int r = 0; r < rows; r++) {
-                Memory x = tile.row(r).plus(4 * k);
+                Memory x = tile.row(r).plus(xBytes * k);
                 code.addProduct(2 * r, W0, x);
-                code.addProduct(2 * r + 1, W1, x);
+                code.addProduct(2 * r + 1, W1, pairs ? x.plus(4) : x);
             }
         }
         code.add(ELEMENTS, columns * 2 * half);
-        tile.nextColumns(4 * columns);
+        tile.nextColumns(xBytes * columns);
         code.loop(STEPS, start);
         for (int s = 0; s < 2 * rows; s++) {
             code.store(s, SUMS.at(s * VECTOR));

@@ -18,7 +18,8 @@ final class WordPanels extends Panels {
 
     WordPanels(DType type, int out, int in, MachineTiles code) {
         GroupScales scales = new GroupScales(type);
-        super(out, in, scales.bytes(in) + (Quants.nibbles(type) ? in / 2 : in) * (long) WIDTH);
+        long bytes = scales.bytes(in) + (Quants.nibbles(type) ? in / 2 : in) * (long) WIDTH;
+        super(out, in, bytes, bytes);
         this.type = type;
         this.scales = scales;
         this.nibbles = Quants.nibbles(type);
@@ -45,7 +46,7 @@ final class WordPanels extends Panels {
         return panel + elements + column % 2 + (nibbles ? pair * WIDTH + i % 16 * 2 : (pair * WIDTH + i) * 2);
     }
 
-    /** {@code sums[r][j] += x · panel} for rows of {@link QuantisedRows}, {@code xBytes} apart; sums are next to each other. */
+    @Override
     void multiply(int panel, long x, long xBytes, int rows, long sums, Scratch scratch) {
         long at = at(panel);
         for (int k = 0; k < in(); k += MOST_COLUMNS) {
@@ -74,16 +75,6 @@ final class WordPanels extends Panels {
                 float minimum = step == 2 ? Lanes.get(row + ROW + 4L * i) : 0;
                 Lanes.set(to + k * ROW + 4L * i, Math.fma(q, Lanes.get(row + 4L * i), minimum));
             }
-        }
-    }
-
-    @Override
-    void multiply(long panel, int from, int count, long x, float[] sums, int at, Scratch scratch) {
-        for (int k = 0; k < count; k += Linear.STRETCH) {
-            int length = Math.min(Linear.STRETCH, count - k);
-            long decoded = scratch.decoded();
-            decode(panel, from + k, length, decoded, scratch);
-            Tiles.multiply(decoded, x + 4L * k, 0, 1, length, sums, at);
         }
     }
 }

@@ -1,11 +1,12 @@
 package dev.polyphon.engine.backend.cuda;
 
+import dev.polyphon.engine.backend.AddressRange;
 import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.backend.KvCache;
 
 /** Keys and values in f32: of each layer all keys, then all values, both [block][position][head][column]. */
 final class CudaKvCache implements KvCache {
-    private final DeviceArena arena;
+    private final AddressRange arena;
     private final int layers;
     private final int kvHeads;
     private final int headDim;

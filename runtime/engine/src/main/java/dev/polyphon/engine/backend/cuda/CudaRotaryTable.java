@@ -1,5 +1,6 @@
 package dev.polyphon.engine.backend.cuda;
 
+import dev.polyphon.engine.backend.AddressRange;
 import dev.polyphon.engine.backend.RotaryTable;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.Arena;
@@ -7,7 +8,7 @@ import java.lang.foreign.ValueLayout;
 
 /** For each position the cosines of all pairs, then their sines. */
 final class CudaRotaryTable implements RotaryTable {
-    private final DeviceArena arena;
+    private final AddressRange arena;
     private final int pairs;
     private final int positions;
     private final long address;

@@ -1,10 +1,11 @@
 package dev.polyphon.engine.backend.cuda;
 
+import dev.polyphon.engine.backend.AddressRange;
 import dev.polyphon.engine.backend.Tensor;
 
 /** Rows of f32 in the device's memory, one after the other. */
 final class CudaTensor implements Tensor {
-    private final DeviceArena arena;
+    private final AddressRange arena;
     private final int rows;
     private final int columns;
     private final long address;

@@ -1,5 +1,6 @@
 package dev.polyphon.engine.backend.cuda;
 
+import dev.polyphon.engine.backend.AddressRange;
 import dev.polyphon.engine.backend.Weight;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.Floats;
@@ -10,7 +11,7 @@ import java.lang.foreign.ValueLayout;
 
 /** A matrix in the device's memory as the file has it, row after row; only f64 is held as f32. */
 final class CudaWeight implements Weight {
-    private final DeviceArena arena;
+    private final AddressRange arena;
     private final DType type;
     private final int out;
     private final int in;

@@ -1,5 +1,6 @@
 package dev.polyphon.engine.backend.cuda;
 
+import dev.polyphon.engine.backend.AddressRange;
 import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
@@ -39,7 +40,7 @@ final class Device implements AutoCloseable {
     private final MemorySegment tables;
     private final long deviceTables;
     private long tablesUsed;
-    private final DeviceArena arena;
+    private final AddressRange arena;
     private final Arguments arguments = new Arguments(local);
     private volatile String last = "no kernel yet";
     private boolean closed;
@@ -86,7 +87,7 @@ final class Device implements AutoCloseable {
         } else if (status != 0) {
             throw driver.failure("cuMemAlloc_v2", wanted + " bytes", status);
         }
-        arena = new DeviceArena(out.get(JAVA_LONG, 0), wanted);
+        arena = new AddressRange(out.get(JAVA_LONG, 0), wanted);
         deviceTables = arena.take(TABLES, "tables");
     }
 
@@ -110,7 +111,7 @@ final class Device implements AutoCloseable {
         return name + " (" + architecture + "), " + arena.free() / (1 << 20) + " MiB free";
     }
 
-    DeviceArena arena() {
+    AddressRange arena() {
         return arena;
     }
 

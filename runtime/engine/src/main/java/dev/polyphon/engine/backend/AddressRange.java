@@ -1,16 +1,16 @@
-package dev.polyphon.engine.backend.cuda;
+package dev.polyphon.engine.backend;
 
-import dev.polyphon.engine.backend.DeviceMemoryException;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * Hands out one stretch of device memory to weights, adapters, keys and values and activations: the lowest free place that is large enough, neighbours
- * joined when freed. Thread-safe.
+ * Hands out one range of memory, of a device or of the host, to weights, adapters, keys and values and activations: the lowest free place that is large
+ * enough, neighbours joined when freed. Thread-safe.
  */
-final class DeviceArena {
-    static final long ALIGNMENT = 256;
+public final class AddressRange {
+    /** What every place's address is a multiple of. */
+    public static final long ALIGNMENT = 256;
 
     private final long start;
     private final TreeMap<Long, Long> free = new TreeMap<>();
@@ -18,17 +18,18 @@ final class DeviceArena {
     private long freeBytes;
 
     /** @param start its address, a multiple of {@link #ALIGNMENT} */
-    DeviceArena(long start, long bytes) {
+    public AddressRange(long start, long bytes) {
         this.start = start;
         freeBytes = bytes / ALIGNMENT * ALIGNMENT;
         free.put(start, freeBytes);
     }
 
-    long start() {
+    public long start() {
         return start;
     }
 
-    synchronized long free() {
+    /** Bytes that are free, perhaps not in one piece. */
+    public synchronized long free() {
         return freeBytes;
     }
 
@@ -38,7 +39,16 @@ final class DeviceArena {
      * @param what for the message
      * @throws DeviceMemoryException when no free place is large enough
      */
-    synchronized long take(long bytes, String what) {
+    public synchronized long take(long bytes, String what) {
+        long at = tryTake(bytes);
+        if (at < 0) {
+            throw new DeviceMemoryException(what, bytes, freeBytes);
+        }
+        return at;
+    }
+
+    /** The address of so many bytes; -1 when no free place is large enough. */
+    public synchronized long tryTake(long bytes) {
         long wanted = Math.max(1, (bytes + ALIGNMENT - 1) / ALIGNMENT) * ALIGNMENT;
         for (Map.Entry<Long, Long> place : free.entrySet()) {
             if (place.getValue() >= wanted) {
@@ -53,10 +63,11 @@ final class DeviceArena {
                 return at;
             }
         }
-        throw new DeviceMemoryException(what, bytes, freeBytes);
+        return -1;
     }
 
-    synchronized void release(long address) {
+    /** Gives a place back. @throws IllegalStateException when it is not taken */
+    public synchronized void release(long address) {
         Long bytes = taken.remove(address);
         if (bytes == null) {
             throw new IllegalStateException("address " + address + " is not taken");

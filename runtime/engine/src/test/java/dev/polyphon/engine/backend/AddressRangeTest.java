@@ -1,9 +1,8 @@
-package dev.polyphon.engine.backend.cuda;
+package dev.polyphon.engine.backend;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.polyphon.engine.backend.DeviceMemoryException;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
@@ -11,7 +10,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class DeviceArenaTest {
+class AddressRangeTest {
     private static final long START = 1 << 20;
     private static final long BYTES = 1 << 16;
 
@@ -19,7 +18,7 @@ class DeviceArenaTest {
     @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8})
     void placesAreInsideApartAndComeBack(long seed) {
         Random random = new Random(seed);
-        DeviceArena arena = new DeviceArena(START, BYTES);
+        AddressRange arena = new AddressRange(START, BYTES);
         TreeMap<Long, Long> taken = new TreeMap<>();
         boolean full = false;
         for (int i = 0; i < 2000; i++) {
@@ -36,7 +35,7 @@ class DeviceArenaTest {
                     full = true;
                     continue;
                 }
-                assertThat(at % DeviceArena.ALIGNMENT).isZero();
+                assertThat(at % AddressRange.ALIGNMENT).isZero();
                 assertThat(at).isBetween(START, START + BYTES - bytes);
                 Map.Entry<Long, Long> before = taken.lowerEntry(at + bytes);
                 assertThat(before == null || before.getKey() + before.getValue() <= at).as("apart").isTrue();
@@ -51,7 +50,7 @@ class DeviceArenaTest {
 
     @Test
     void nothingIsReleasedTwice() {
-        DeviceArena arena = new DeviceArena(START, BYTES);
+        AddressRange arena = new AddressRange(START, BYTES);
         long at = arena.take(1, "a test");
         arena.release(at);
         assertThatThrownBy(() -> arena.release(at)).isInstanceOf(IllegalStateException.class);
