@@ -81,7 +81,7 @@ public final class Main {
 
     private static Runtime open(String name, Path model, EngineConfig config) throws IOException {
         return Engine.open(new EngineOptions(name, model, config.contextLength(), config.maxSequences(), config.stepTokens(),
-                config.kvBytes(), config.blockSize(), config.queueLimit(), pool(config), policy(config.scheduling())),
+                config.kvBytes(), config.sharedBytes(), config.blockSize(), config.queueLimit(), pool(config), policy(config.scheduling())),
                 Devices.open(config.device(), config.threads()));
     }
 

@@ -2,7 +2,7 @@ package dev.polyphon.engine;
 
 import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.backend.Kernels;
-import dev.polyphon.engine.backend.KvCache;
+import dev.polyphon.engine.backend.MemoryBudget;
 import dev.polyphon.engine.backend.Owned;
 import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.BaseWeights;
@@ -63,7 +63,6 @@ public final class Engine implements Runtime {
     private final Vocabulary vocabulary;
     private final Grammars grammars;
     private final ModelInfo info;
-    private final int kvBlocks;
     private final AdapterPool adapters;
     private final Operations operations;
     private final Intake intake;
@@ -72,7 +71,7 @@ public final class Engine implements Runtime {
     private final ExecutorService executor;
     private volatile boolean draining;
 
-    private Engine(EngineOptions options, Owned owned, ModelText text, Vocabulary vocabulary, ModelInfo info, int kvBlocks,
+    private Engine(EngineOptions options, Owned owned, ModelText text, Vocabulary vocabulary, ModelInfo info,
             AdapterPool adapters, Operations operations, Intake intake, StepLoop loop, Observers observers, ExecutorService executor) {
         this.options = options;
         this.owned = owned;
@@ -80,7 +79,6 @@ public final class Engine implements Runtime {
         this.vocabulary = vocabulary;
         this.grammars = new Grammars(vocabulary, text.stripsFirstSpace(), executor);
         this.info = info;
-        this.kvBlocks = kvBlocks;
         this.adapters = adapters;
         this.operations = operations;
         this.intake = intake;
@@ -98,33 +96,28 @@ public final class Engine implements Runtime {
             ArchitectureSpec spec = checkpoint.spec();
             BaseWeights weights = owned.own(new BaseWeights(kernels, checkpoint));
             ModelText text = owned.own(ModelText.open(options.model()));
-            int blocks = kvBlocks(options, spec, kernels.kvElementBytes());
-            KvCache cache = owned.own(kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), blocks, options.blockSize()));
+            ExecutorService executor = owned.own(Executors.newVirtualThreadPerTaskExecutor());
+            MemoryBudget budget = new MemoryBudget(options.sharedBytes());
+            Kv kv = Kv.of(options, spec, kernels, owned, budget, executor);
             int context = Math.min(options.contextLength() > 0 ? Math.min(options.contextLength(), spec.context()) : spec.context(),
-                    blocks * options.blockSize());
+                    kv.sure() * options.blockSize());
             Decoder decoder = owned.own(new Decoder(kernels, spec, weights, options.stepTokens(), options.maxSequences(), context));
             Observers observers = new Observers();
-            ExecutorService executor = owned.own(Executors.newVirtualThreadPerTaskExecutor());
-            AdapterPool adapters = owned.own(new AdapterPool(options.name(), options.adapters(),
+            AdapterPool adapters = owned.own(new AdapterPool(options.name(), options.adapters(), budget.account(options.adapters().deviceBytes()),
                     parts -> AdapterFolder.load(parts, checkpoint, kernels), executor, observers));
             Intake intake = new Intake(options.queueLimit(), options.policy().tenantQueueLimit(), System::nanoTime);
-            StepLoop loop = owned.own(new StepLoop(decoder, cache, spec.vocabulary(), options.policy(), () -> intake.retryAfter(1), observers));
+            StepLoop loop = owned.own(new StepLoop(decoder, kv.cache(), kv.memory(), spec.vocabulary(), options.policy(),
+                    () -> intake.retryAfter(1), observers));
             Vocabulary vocabulary = new Vocabulary(spec.vocabulary(), text.endTokens(), text::bytes);
             ModelInfo info = new ModelInfo(options.name(), spec.family(), context, spec.vocabulary(), Instant.now());
-            LOG.info("{}: {} layers, {} wide, context {}, {} KV blocks of {} on {}", options.name(), spec.layers().size(), spec.hidden(), context,
-                    blocks, options.blockSize(), kernels.describe());
-            return new Engine(options, owned, text, vocabulary, info, blocks, adapters, new Operations(adapters::folder, checkpoint), intake, loop, observers,
+            LOG.info("{}: {} layers, {} wide, context {}, up to {} KV blocks of {} on {}", options.name(), spec.layers().size(), spec.hidden(), context,
+                    kv.cache().blocks(), options.blockSize(), kernels.describe());
+            return new Engine(options, owned, text, vocabulary, info, adapters, new Operations(adapters::folder, checkpoint), intake, loop, observers,
                     executor);
         } catch (IOException | RuntimeException e) {
             owned.close();
             throw e;
         }
-    }
-
-    private static int kvBlocks(EngineOptions options, ArchitectureSpec spec, int elementBytes) {
-        long block = 2L * elementBytes * spec.layers().size() * spec.kvWidth() * options.blockSize();
-        long useful = (long) options.maxSequences() * ((spec.context() + options.blockSize() - 1) / options.blockSize());
-        return Math.toIntExact(Math.max(1, Math.min(options.kvBytes() / block, useful)));
     }
 
     @Override
@@ -149,7 +142,7 @@ public final class Engine implements Runtime {
 
     @Override
     public RuntimeStats stats() {
-        return new RuntimeStats(loop.running(), loop.waiting(), Map.of(), kvBlocks, loop.blocksUsed(), loop.prefixCache(),
+        return new RuntimeStats(loop.running(), loop.waiting(), Map.of(), loop.blocks(), loop.blocksUsed(), loop.prefixCache(),
                 adapters.loaded(), adapters.bytes(), adapters.tiers());
     }
 

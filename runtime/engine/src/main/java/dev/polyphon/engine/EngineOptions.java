@@ -13,7 +13,8 @@ import java.util.Objects;
  * @param contextLength most tokens of a sequence; 0 for what the model was made for. The KV cache's size limits it as well
  * @param maxSequences most sequences in a step
  * @param stepTokens most rows of a step: decode rows and prompt chunks together
- * @param kvBytes size of the KV cache
+ * @param kvBytes bytes that the KV cache is sure of
+ * @param sharedBytes bytes that the KV cache or adapters take beyond those that they are sure of, whoever needs them
  * @param blockSize positions of a KV block
  * @param queueLimit most sequences accepted and not yet finished, beyond which requests are refused
  * @param adapters where adapters come from, and what they may take
@@ -26,13 +27,14 @@ public record EngineOptions(
         int maxSequences,
         int stepTokens,
         long kvBytes,
+        long sharedBytes,
         int blockSize,
         int queueLimit,
         PoolOptions adapters,
         SchedulePolicy policy) {
 
     public static EngineOptions of(String name, Path model) {
-        return new EngineOptions(name, model, 0, 64, 128, 1L << 30, 32, 512, PoolOptions.of(1L << 30), SchedulePolicy.DEFAULT);
+        return new EngineOptions(name, model, 0, 64, 128, 1L << 30, 0, 32, 512, PoolOptions.of(1L << 30), SchedulePolicy.DEFAULT);
     }
 
     public EngineOptions {
@@ -40,6 +42,7 @@ public record EngineOptions(
         require(maxSequences > 0, "maxSequences", maxSequences, "1 or more");
         require(stepTokens >= maxSequences, "stepTokens", stepTokens, "at least maxSequences (" + maxSequences + ")");
         require(kvBytes > 0, "kvBytes", kvBytes, "1 or more");
+        require(sharedBytes >= 0, "sharedBytes", sharedBytes, "0 or more");
         require(blockSize > 0, "blockSize", blockSize, "1 or more");
         require(queueLimit > 0, "queueLimit", queueLimit, "1 or more");
         Objects.requireNonNull(policy);
@@ -52,22 +55,26 @@ public record EngineOptions(
     }
 
     public EngineOptions withSteps(int maxSequences, int stepTokens) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapters, policy);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, sharedBytes, blockSize, queueLimit, adapters, policy);
     }
 
     public EngineOptions withQueueLimit(int value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, value, adapters, policy);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, sharedBytes, blockSize, value, adapters, policy);
     }
 
     public EngineOptions withKv(long kvBytes, int blockSize) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapters, policy);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, sharedBytes, blockSize, queueLimit, adapters, policy);
+    }
+
+    public EngineOptions withSharedBytes(long value) {
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, value, blockSize, queueLimit, adapters, policy);
     }
 
     public EngineOptions withAdapters(PoolOptions value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, value, policy);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, sharedBytes, blockSize, queueLimit, value, policy);
     }
 
     public EngineOptions withPolicy(SchedulePolicy value) {
-        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, blockSize, queueLimit, adapters, value);
+        return new EngineOptions(name, model, contextLength, maxSequences, stepTokens, kvBytes, sharedBytes, blockSize, queueLimit, adapters, value);
     }
 }

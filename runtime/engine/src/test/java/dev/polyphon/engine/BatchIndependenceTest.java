@@ -3,6 +3,7 @@ package dev.polyphon.engine;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.pool.PoolOptions;
 import dev.polyphon.engine.schedule.PrefixSharing;
 import dev.polyphon.engine.schedule.SchedulePolicy;
 import dev.polyphon.runtime.AdapterRegistration;
@@ -77,8 +78,11 @@ class BatchIndependenceTest {
     }
 
     private static Engine open(int maxSequences, int stepTokens, int blockSize, long kvBytes, PrefixSharing sharing) throws IOException {
-        EngineOptions options = EngineOptions.of("tiny", BASE).withSteps(maxSequences, stepTokens).withKv(kvBytes, blockSize)
-                .withPolicy(SchedulePolicy.DEFAULT.withPrefixCache(sharing));
+        return open(EngineOptions.of("tiny", BASE).withSteps(maxSequences, stepTokens).withKv(kvBytes, blockSize)
+                .withPolicy(SchedulePolicy.DEFAULT.withPrefixCache(sharing)));
+    }
+
+    private static Engine open(EngineOptions options) throws IOException {
         Engine engine = Engine.open(options, CpuKernels.open(2));
         ADAPTERS.forEach((name, path) -> engine.adapters().register(AdapterRegistration.folder(name, "tiny", path)));
         return engine;
@@ -108,7 +112,11 @@ class BatchIndependenceTest {
         long kvBytes = 512L * (80 + blockSize + random.nextInt(400));
         List<Request> requests = new ArrayList<>(ALONE.keySet());
         PrefixSharing sharing = seed % 4 == 0 ? PrefixSharing.OFF : PrefixSharing.TENANT;
-        try (Engine engine = open(maxSequences, stepTokens, blockSize, kvBytes, sharing)) {
+        // Of adapters and blocks beyond the least there is room for some, now for these, now for those.
+        EngineOptions options = EngineOptions.of("tiny", BASE).withSteps(maxSequences, stepTokens).withKv(kvBytes, blockSize)
+                .withAdapters(PoolOptions.of(500_000)).withSharedBytes(seed % 2 * random.nextInt(800_000))
+                .withPolicy(SchedulePolicy.DEFAULT.withPrefixCache(sharing));
+        try (Engine engine = open(options)) {
             Map<Request, Collected> kept = new LinkedHashMap<>();
             for (int i = 0; i < 60; i++) {
                 Request request = requests.get(random.nextInt(requests.size()));

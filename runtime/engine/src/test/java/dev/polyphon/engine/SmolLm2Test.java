@@ -66,7 +66,7 @@ class SmolLm2Test {
                 int[] table = new int[blocks];
                 Arrays.setAll(table, i -> i);
                 try (Decoder decoder = new Decoder(kernels, spec, weights, all.length, greedy.length, 1024);
-                        KvCache cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), blocks, 16)) {
+                        KvCache cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), blocks, 16).openAll()) {
                     decoder.forward(new Batch(all, positions, new int[] {0, all.length}, new int[][] {table}), AdapterPlan.NONE, cache, wanted,
                             greedy.length, logits);
                 }

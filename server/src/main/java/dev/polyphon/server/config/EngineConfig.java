@@ -8,13 +8,14 @@ package dev.polyphon.server.config;
  * @param contextLength most tokens of a sequence; 0 for what the model was made for
  * @param maxSequences most sequences in a step
  * @param stepTokens most rows of a step, decode rows and prompt chunks together
- * @param kvBytes size of the KV cache
+ * @param kvBytes bytes that the KV cache is sure of
+ * @param sharedBytes bytes that the KV cache or adapters take beyond those that they are sure of
  * @param blockSize positions of a KV block
  * @param queueLimit most sequences waiting and running, beyond which requests are refused
- * @param adapterBytes bytes that adapters may take where the model computes
+ * @param adapterBytes bytes that adapters are sure of where the model computes
  * @param adapters where they come from
  * @param scheduling who is served when
  */
 public record EngineConfig(
-        String device, int threads, int contextLength, int maxSequences, int stepTokens, long kvBytes, int blockSize, int queueLimit, long adapterBytes,
+        String device, int threads, int contextLength, int maxSequences, int stepTokens, long kvBytes, long sharedBytes, int blockSize, int queueLimit, long adapterBytes,
         AdapterStorage adapters, SchedulingConfig scheduling) {}

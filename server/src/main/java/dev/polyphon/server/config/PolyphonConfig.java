@@ -148,9 +148,10 @@ public record PolyphonConfig(
                 maxSequences,
                 stepTokens,
                 engine.bytes("kvBytes", 1 << 30, 1 << 10, 1L << 50),
+                engine.bytes("sharedBytes", 768 << 20, 0, 1L << 50),
                 engine.integer("blockSize", 32, 1, 1024),
                 queueLimit,
-                engine.bytes("adapterBytes", 1 << 30, 0, 1L << 50),
+                engine.bytes("adapterBytes", 256 << 20, 0, 1L << 50),
                 adapters,
                 scheduling(scheduling, queueLimit));
     }

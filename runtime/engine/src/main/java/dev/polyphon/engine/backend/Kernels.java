@@ -38,6 +38,11 @@ public interface Kernels extends AutoCloseable {
         return Float.BYTES;
     }
 
+    /** Whether the blocks of a {@link #kvCache} take memory only while they are open; otherwise they always do. */
+    default boolean kvElastic() {
+        return false;
+    }
+
     /**
      * Takes a matrix [out, in] that whole batches are multiplied with: for {@link #linear} and {@link #lowRank}. The view's memory is not needed
      * afterwards.

@@ -1,12 +1,29 @@
 package dev.polyphon.engine.backend;
 
-/** Paged keys and values of all sequences: every layer has the same blocks, a block holds {@code blockSize} positions. */
+/** Paged keys and values of all sequences: every layer has the same blocks, a block holds {@code blockSize} positions. Used by one thread at a time. */
 public interface KvCache extends AutoCloseable {
     int blocks();
 
     int blockSize();
 
-    long bytes();
+    /** Bytes that a block takes. */
+    long blockBytes();
+
+    /** Gives a block memory, all zero; one that has some keeps it as it is. Where {@link Kernels#kvElastic} says no, all have theirs. */
+    default void open(int block) {}
+
+    /** Takes a block's memory away: it is freed when what is returned runs, on any thread. Null when there is nothing to free. */
+    default Runnable close(int block) {
+        return null;
+    }
+
+    /** Gives all blocks memory. */
+    default KvCache openAll() {
+        for (int i = 0; i < blocks(); i++) {
+            open(i);
+        }
+        return this;
+    }
 
     @Override
     void close();

@@ -4,6 +4,7 @@ import dev.polyphon.engine.adapter.AdapterFault;
 import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.AdapterPart;
 import dev.polyphon.engine.adapter.LoadedAdapter;
+import dev.polyphon.engine.backend.MemoryBudget;
 import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.pool.Variants.Joined;
 import dev.polyphon.engine.pool.source.Fetcher;
@@ -86,11 +87,18 @@ public final class AdapterPool implements AutoCloseable {
     private final Slots slots;
     private final Variants variants;
 
+    /** A pool whose memory nobody shares. */
+    public AdapterPool(String base, PoolOptions options, Loader loader, Executor executor, RuntimeObserver observer) throws IOException {
+        this(base, options, new MemoryBudget(0).account(options.deviceBytes()), loader, executor, observer);
+    }
+
     /**
      * @param base name of the base model
+     * @param memory what adapters take of the memory where the model computes
      * @param executor runs loads, which wait for files
      */
-    public AdapterPool(String base, PoolOptions options, Loader loader, Executor executor, RuntimeObserver observer) throws IOException {
+    public AdapterPool(String base, PoolOptions options, MemoryBudget.Account memory, Loader loader, Executor executor, RuntimeObserver observer)
+            throws IOException {
         this.options = options;
         this.executor = executor;
         this.registry = Registry.open(base, options.store() == null ? null : options.store().resolve("adapters.db"));
@@ -105,8 +113,19 @@ public final class AdapterPool implements AutoCloseable {
         fetcher = new Fetcher(options.sources());
         VersionFiles files = new VersionFiles(disk, fetcher);
         host = new HostTier(files, options.hostBytes(), registry::pinned);
-        slots = new Slots(options.deviceBytes(), resident -> resident.variant.key.parts().stream().anyMatch(part -> registry.pinned(part.number())));
+        slots = new Slots(memory, resident -> resident.variant.key.parts().stream().anyMatch(part -> registry.pinned(part.number())));
         variants = new Variants(executor, slots);
+        memory.listen(new MemoryBudget.Listener() {
+            @Override
+            public void pressed() {
+                executor.execute(variants::vacate);
+            }
+
+            @Override
+            public void room() {
+                executor.execute(variants::serve);
+            }
+        });
         Rooms rooms = new Rooms(variants, slots, executor, options.longestWait());
         loads = new Loads(new Loads.Files(host, files), variants, rooms, registry, failures, loader, executor, observer);
         catalog = new PoolCatalog(base, options, registry, this, failures, executor, new PoolCatalog.Tiers(fetcher, disk, host), loads, rooms, variants);

@@ -10,7 +10,7 @@ import java.time.Duration;
  * @param store folder that keeps what is registered, uploaded and fetched; null to forget it at the end
  * @param diskBytes bytes that uploads and copies may take there
  * @param hostBytes bytes of files kept in this machine's memory
- * @param deviceBytes bytes that adapters may take where the model computes
+ * @param deviceBytes bytes that adapters are sure of where the model computes
  * @param longestWait a request waits for its adapter so long at most
  * @param recheck an adapter in use that is read in place is looked at for changes so often at most
  * @param uploadBytes bytes that an upload may have, packed or not

@@ -106,6 +106,6 @@ final class Rooms {
     /** Why a wait ended without an adapter. */
     static RuntimeFault late(String name, Duration waited, boolean inLine) {
         return RuntimeFault.queueTimeout("adapter " + name + " was waited for " + waited.toMillis() + " ms: "
-                + (inLine ? "adapters in use take all the memory there is for them" : "its files have not come yet"), Duration.ofSeconds(1));
+                + (inLine ? "what is in use takes all the memory there is for it" : "its files have not come yet"), Duration.ofSeconds(1));
     }
 }

@@ -1,5 +1,6 @@
 package dev.polyphon.engine.pool;
 
+import dev.polyphon.engine.backend.MemoryBudget.Account;
 import dev.polyphon.runtime.AdapterTiers.Tier;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
@@ -16,8 +17,9 @@ import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 /**
- * The memory that adapters may take where the model computes. What is in use stays, and so does what is pinned; of the rest the least worth goes first.
- * Who finds no room waits in the line of its tenant, and the tenants take turns. Guarded by the pool.
+ * The memory that adapters take where the model computes, out of a budget that others share. What is in use stays, and so does what is pinned; of the rest
+ * the least worth goes first, for other adapters and for others who share. Who finds no room waits in the line of its tenant, and the tenants take turns.
+ * Guarded by the pool.
  */
 final class Slots {
     private static final Comparator<Resident> WORTH = Comparator.comparingDouble(Resident::priority).thenComparingLong(Resident::turn);
@@ -35,12 +37,11 @@ final class Slots {
 
     private record Waiting(long bytes, CompletableFuture<Room> room) {}
 
-    private final long budget;
+    private final Account memory;
     private final Predicate<Resident> pinned;
     private Consumer<Resident> evict = resident -> {};
     private final TreeSet<Resident> idle = new TreeSet<>(WORTH);
     private final Map<String, ArrayDeque<Waiting>> lines = new LinkedHashMap<>();
-    private long used;
     private long idleBytes;
     private int residents;
     private double inflation;
@@ -49,8 +50,8 @@ final class Slots {
     private long misses;
     private long evictions;
 
-    Slots(long budget, Predicate<Resident> pinned) {
-        this.budget = budget;
+    Slots(Account memory, Predicate<Resident> pinned) {
+        this.memory = memory;
         this.pinned = pinned;
     }
 
@@ -61,7 +62,7 @@ final class Slots {
 
     /** Bytes that there are at most. */
     long most() {
-        return budget;
+        return memory.most();
     }
 
     /**
@@ -70,52 +71,84 @@ final class Slots {
      * @throws RuntimeFault when there never will be
      */
     CompletableFuture<Room> room(String tenant, long bytes, String adapter) {
-        if (bytes > budget) {
-            throw RuntimeFault.of(Kind.ADAPTER_UNUSABLE, "adapter " + adapter + " cannot be used: it needs " + bytes + " bytes of memory, and adapters may take " + budget);
+        if (bytes > memory.most()) {
+            throw RuntimeFault.of(Kind.ADAPTER_UNUSABLE, "adapter " + adapter + " cannot be used: it needs " + bytes + " bytes of memory, and adapters may take " + memory.most());
         }
         Room room = lines.isEmpty() ? take(bytes) : null;
         if (room != null) {
             return CompletableFuture.completedFuture(room);
         }
-        if (used == idleBytes) {
-            throw RuntimeFault.of(Kind.ADAPTER_UNUSABLE, "adapter " + adapter + " cannot be used: it needs " + bytes + " bytes of memory, and of the " + budget
-                    + " that adapters may take, pinned ones take " + used);
+        long pinnedBytes = idle.stream().filter(pinned).mapToLong(Resident::bytes).sum();
+        if (memory.used() == idleBytes && pinnedBytes + bytes > memory.most()) {
+            throw RuntimeFault.of(Kind.ADAPTER_UNUSABLE, "adapter " + adapter + " cannot be used: it needs " + bytes + " bytes of memory, and of the "
+                    + memory.most() + " that adapters may take, pinned ones take " + pinnedBytes);
         }
         Waiting waiting = new Waiting(bytes, new CompletableFuture<>());
         lines.computeIfAbsent(tenant, key -> new ArrayDeque<>(1)).add(waiting);
+        stand();
         return waiting.room;
     }
 
     /** Room now, or null: what is idle gives way only when that is enough. */
     Room take(long bytes) {
+        if (memory.take(bytes)) {
+            return new Room(bytes, List.of());
+        }
         List<Resident> victims = new ArrayList<>();
-        long free = budget - used;
-        for (Iterator<Resident> next = idle.iterator(); free < bytes && next.hasNext();) {
+        long given = 0;
+        for (Resident resident : idle) {
+            if (!pinned.test(resident)) {
+                victims.add(resident);
+                given += resident.bytes();
+                if (memory.exchange(given, bytes)) {
+                    victims.forEach(this::expel);
+                    return new Room(bytes, victims);
+                }
+            }
+        }
+        return null;
+    }
+
+    private void expel(Resident victim) {
+        inflation = Math.max(inflation, victim.priority());
+        residents--;
+        evictions++;
+        forget(victim);
+        evict.accept(victim);
+    }
+
+    /** Expels what others want the memory of; when it is closed, the room is to be given back by {@link #vacated}. */
+    Room vacate() {
+        List<Resident> victims = new ArrayList<>();
+        long wanted = memory.asked();
+        long bytes = 0;
+        for (Iterator<Resident> next = idle.iterator(); bytes < wanted && next.hasNext();) {
             Resident resident = next.next();
             if (!pinned.test(resident)) {
                 victims.add(resident);
-                free += resident.bytes();
+                bytes += resident.bytes();
             }
         }
-        if (free < bytes) {
-            return null;
-        }
-        used += bytes;
-        for (Resident victim : victims) {
-            inflation = Math.max(inflation, victim.priority());
-            used -= victim.bytes();
-            residents--;
-            evictions++;
-            forget(victim);
-            evict.accept(victim);
-        }
+        victims.forEach(this::expel);
+        memory.leaves(bytes);
         return new Room(bytes, victims);
+    }
+
+    void vacated(Room room) {
+        memory.left(room.bytes());
+        serve();
     }
 
     /** Gives room back, and lets those in line have it. */
     void give(long bytes) {
-        used -= bytes;
+        memory.give(bytes);
         serve();
+    }
+
+    /** Tells those who share the memory how this stands. */
+    private void stand() {
+        long waits = lines.values().stream().flatMap(ArrayDeque::stream).filter(one -> !one.room.isDone()).mapToLong(Waiting::bytes).findFirst().orElse(0);
+        memory.stands(idleBytes, waits);
     }
 
     /** Serves those in line, a tenant after the other, as far as there is room. */
@@ -129,7 +162,7 @@ final class Slots {
             if (!line.isEmpty()) {
                 Room room = take(line.peek().bytes);
                 if (room == null) {
-                    return;
+                    break;
                 }
                 line.poll().room.complete(room);
             }
@@ -138,6 +171,7 @@ final class Slots {
                 lines.put(first.getKey(), line);
             }
         }
+        stand();
     }
 
     /** An adapter stands in its room. */
@@ -145,10 +179,16 @@ final class Slots {
         residents++;
     }
 
+    /** One that is out of service is about to go. */
+    void goes(long bytes) {
+        memory.leaves(bytes);
+    }
+
     /** One that was out of service has gone. */
     void gone(long bytes) {
         residents--;
-        give(bytes);
+        memory.left(bytes);
+        serve();
     }
 
     /** An adapter is taken into use. */
@@ -186,7 +226,7 @@ final class Slots {
     }
 
     long used() {
-        return used;
+        return memory.used();
     }
 
     /** How many wait for room. */
@@ -195,6 +235,6 @@ final class Slots {
     }
 
     Tier usage() {
-        return new Tier(residents, used, budget, hits, misses, evictions);
+        return new Tier(residents, memory.used(), memory.most(), hits, misses, evictions);
     }
 }

@@ -2,6 +2,7 @@ package dev.polyphon.engine.pool;
 
 import dev.polyphon.engine.adapter.LoadedAdapter;
 import dev.polyphon.engine.pool.AdapterPool.Lease;
+import dev.polyphon.engine.pool.Slots.Room;
 import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.RuntimeFault;
@@ -103,6 +104,7 @@ final class Variants {
                 free(resident);
             } else {
                 slots.rest(resident);
+                vacate();
             }
         }
     }
@@ -225,12 +227,31 @@ final class Variants {
 
     /** Frees memory on the executor: that takes longer than the step loop, which ends leases, may wait. */
     private void free(Resident resident) {
+        slots.goes(resident.bytes());
         executor.execute(() -> {
             resident.adapter.close();
             synchronized (this) {
                 slots.gone(resident.bytes());
             }
         });
+    }
+
+    /** Lets what others want the memory of go, as far as nobody uses it. */
+    synchronized void vacate() {
+        Room room = slots.vacate();
+        if (!room.evicted().isEmpty()) {
+            executor.execute(() -> {
+                room.clear();
+                synchronized (this) {
+                    slots.vacated(room);
+                }
+            });
+        }
+    }
+
+    /** Lets those in line have what others gave back. */
+    synchronized void serve() {
+        slots.serve();
     }
 
     private void weigh(Variant variant, long delta) {

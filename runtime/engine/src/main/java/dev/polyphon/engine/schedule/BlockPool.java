@@ -4,12 +4,19 @@ import java.util.function.IntConsumer;
 
 /**
  * Hands out the KV cache's blocks, counting who holds each. A block that is kept for its content stays as it is when nobody holds it any more, until it is
- * wanted for something else: the least recently used first. Used by the step loop's thread alone.
+ * wanted for something else: the least recently used first. There are as many as the budget has memory for; new ones go before those kept for their content.
+ * Used by the step loop's thread alone.
  */
 final class BlockPool {
     private final int[] holders;
     private final int[] free;
     private int freeCount;
+    private final BlockMemory memory;
+    /** Those that no memory was taken for; all when there is a budget to take it from. */
+    private final int[] absent;
+    private int absentCount;
+    /** How many were wanted and not to be had since this was last settled. */
+    private int wanting;
     private final boolean[] kept;
     /** A ring of the kept blocks that nobody holds, from the least to the most recently used; its head stands past the last block. */
     private final int[] next;
@@ -18,12 +25,23 @@ final class BlockPool {
     private int idleCount;
     private IntConsumer onReuse = block -> {};
 
+    /** Blocks that have their memory. */
     BlockPool(int blocks) {
+        this(blocks, null);
+        System.arraycopy(absent, 0, free, 0, blocks);
+        freeCount = blocks;
+        absentCount = 0;
+    }
+
+    /** @param memory where blocks have it from; so many of them that it can always be had are enough for any one sequence */
+    BlockPool(int blocks, BlockMemory memory) {
+        this.memory = memory;
         holders = new int[blocks];
         free = new int[blocks];
-        freeCount = blocks;
+        absent = new int[blocks];
+        absentCount = blocks;
         for (int i = 0; i < blocks; i++) {
-            free[i] = blocks - 1 - i;
+            absent[i] = blocks - 1 - i;
         }
         kept = new boolean[blocks];
         next = new int[blocks + 1];
@@ -38,18 +56,65 @@ final class BlockPool {
         onReuse = listener;
     }
 
+    /** The most there can ever be. */
     int size() {
         return holders.length;
     }
 
-    /** Blocks that can be taken: those without content, and those that nobody holds. */
-    int free() {
+    /** How many there are, or could be now. */
+    int reach() {
+        return memory == null ? size() : Math.min(size(), Math.max(memory.reach(), size() - absentCount));
+    }
+
+    /** Blocks that have memory and can be taken: those without content, and those that nobody holds. */
+    private int free() {
         return freeCount + idleCount;
     }
 
     /** Blocks that somebody holds. */
     int used() {
-        return holders.length - free();
+        return holders.length - free() - absentCount;
+    }
+
+    /** Whether so many can be taken; there is memory for them from now on. */
+    boolean available(int blocks) {
+        int missing = blocks - free();
+        if (missing <= 0 || add(missing)) {
+            return true;
+        }
+        wanting = Math.max(wanting, missing);
+        return false;
+    }
+
+    private boolean add(int blocks) {
+        if (blocks > absentCount || !memory.take(blocks)) {
+            return false;
+        }
+        absentCount -= blocks;
+        System.arraycopy(absent, absentCount, free, freeCount, blocks);
+        freeCount += blocks;
+        return true;
+    }
+
+    /** Gives back what others want of the memory of blocks that nobody holds. */
+    void giveBack() {
+        int count = memory == null ? 0 : Math.min(memory.asked(), free());
+        if (count > 0) {
+            int[] given = new int[count];
+            for (int i = 0; i < count; i++) {
+                given[i] = pick();
+                absent[absentCount++] = given[i];
+            }
+            memory.give(given);
+        }
+    }
+
+    /** Tells the others how this stands: what was wanted and not to be had since the last time is waited for. */
+    void settle() {
+        if (memory != null) {
+            memory.stands(free(), wanting);
+            wanting = 0;
+        }
     }
 
     /** Blocks that nobody holds, kept for their content. */
@@ -63,19 +128,27 @@ final class BlockPool {
 
     /** A block held once, or -1 when there is none. */
     int take() {
-        if (free() == 0) {
+        if (freeCount == 0 && !add(1) && idleCount == 0) {
+            wanting = Math.max(wanting, 1);
             return -1;
         }
-        int block;
-        if (freeCount > 0) {
-            block = free[--freeCount];
-        } else {
-            block = next[head];
-            unlink(block);
-            kept[block] = false;
-            onReuse.accept(block);
+        int block = pick();
+        if (memory != null) {
+            memory.open(block);
         }
         holders[block] = 1;
+        return block;
+    }
+
+    /** One that nobody holds, its content forgotten. */
+    private int pick() {
+        if (freeCount > 0) {
+            return free[--freeCount];
+        }
+        int block = next[head];
+        unlink(block);
+        kept[block] = false;
+        onReuse.accept(block);
         return block;
     }
 

@@ -60,11 +60,6 @@ final class Scheduler {
         pacer = new ChunkPacer(policy.tokenTime());
     }
 
-    /** Longest sequence that can ever be computed. */
-    int capacity() {
-        return blocks.size() * limits.blockSize;
-    }
-
     void add(Sequence sequence) {
         queue.add(sequence);
     }
@@ -125,6 +120,7 @@ final class Scheduler {
 
     /** The next step's work, sequences with the same adapter side by side; empty only when there is nothing to do. */
     List<Work> plan() {
+        blocks.giveBack();
         plan = new ArrayList<>();
         decode();
         decodeRows = plan.size();
@@ -136,7 +132,14 @@ final class Scheduler {
             prefill(limits.stepTokens);
         }
         groupByAdapter();
+        blocks.settle();
         return plan;
+    }
+
+    /** There is nothing to plan: others may have what memory they want. */
+    void rest() {
+        blocks.giveBack();
+        blocks.settle();
     }
 
     private void decode() {
@@ -185,8 +188,12 @@ final class Scheduler {
     private int chunk(Sequence sequence, int budget) {
         int rows = Math.min(budget, sequence.pending());
         int end = sequence.computed() + rows;
-        while (sequence.blockCount() * limits.blockSize < end && blocks.free() > 0) {
-            sequence.addBlock(blocks.take());
+        while (sequence.blockCount() * limits.blockSize < end) {
+            int block = blocks.take();
+            if (block < 0) {
+                break;
+            }
+            sequence.addBlock(block);
         }
         rows = Math.min(end, sequence.blockCount() * limits.blockSize) - sequence.computed();
         if (rows > 0) {
@@ -217,7 +224,7 @@ final class Scheduler {
         for (Sequence other : running) {
             needed += Math.max(0, (other.length() + limits.blockSize - 1) / limits.blockSize - other.blockCount()) + 1;
         }
-        return running.isEmpty() || needed <= blocks.free();
+        return blocks.available(needed) || running.isEmpty();
     }
 
     /** Gets the block for a sequence's next row, from others if need be; false when it was the sequence itself that had to give way. */

@@ -56,6 +56,7 @@ public final class StepLoop implements AutoCloseable {
     private volatile int running;
     private volatile int waiting;
     private volatile int blocksUsed;
+    private volatile int blocksInReach;
     private volatile RuntimeStats.PrefixCache prefixStats = RuntimeStats.PrefixCache.NONE;
     private final long epoch = System.nanoTime();
     private final Supplier<Duration> retryAfter;
@@ -67,21 +68,28 @@ public final class StepLoop implements AutoCloseable {
      * Starts the loop.
      *
      * @param decoder used by this loop alone; a step has at most {@link Decoder#maxRows} rows and {@link Decoder#maxLogitRows} sequences
+     * @param memory of the cache's blocks; null when they all have theirs
      * @param vocabulary logits per row
      * @param retryAfter tells those that waited too long when to try again
      */
-    public StepLoop(Decoder decoder, KvCache cache, int vocabulary, SchedulePolicy policy, Supplier<Duration> retryAfter, RuntimeObserver observer) {
+    public StepLoop(Decoder decoder, KvCache cache, BlockMemory memory, int vocabulary, SchedulePolicy policy, Supplier<Duration> retryAfter,
+            RuntimeObserver observer) {
         this.decoder = decoder;
         this.cache = cache;
         this.vocabulary = vocabulary;
         this.retryAfter = retryAfter;
         this.observer = observer;
-        blocks = new BlockPool(cache.blocks());
+        blocks = memory == null ? new BlockPool(cache.blocks()) : new BlockPool(cache.blocks(), memory);
         prefixes = new PrefixCache(blocks, cache.blockSize());
         scheduler = new Scheduler(new Scheduler.Limits(decoder.maxLogitRows(), decoder.maxRows(), cache.blockSize()), policy, blocks, prefixes,
                 new Listener());
         logits = new float[decoder.maxLogitRows() * vocabulary];
-        thread = Thread.ofPlatform().name("polyphon-step").start(this::run);
+        publish();
+        thread = Thread.ofPlatform().name("polyphon-step").unstarted(this::run);
+        if (memory != null) {
+            memory.onPressed(() -> LockSupport.unpark(thread));
+        }
+        thread.start();
     }
 
     /** Hands a generation over; from then on its sink is called. */
@@ -126,6 +134,11 @@ public final class StepLoop implements AutoCloseable {
         return blocksUsed;
     }
 
+    /** Blocks that there are, or could be now. */
+    public int blocks() {
+        return blocksInReach;
+    }
+
     /** What the prefix cache found, and keeps. */
     public RuntimeStats.PrefixCache prefixCache() {
         return prefixStats;
@@ -136,6 +149,7 @@ public final class StepLoop implements AutoCloseable {
             try {
                 takeMessages();
                 if (scheduler.idle()) {
+                    scheduler.rest();
                     publish();
                     if (inbox.isEmpty() && !stopping) {
                         LockSupport.park(this);
@@ -161,6 +175,7 @@ public final class StepLoop implements AutoCloseable {
         running = scheduler.running();
         waiting = scheduler.waiting();
         blocksUsed = blocks.used();
+        blocksInReach = blocks.reach();
         prefixStats = new RuntimeStats.PrefixCache(prefixes.queried(), prefixes.hit(), blocks.idle());
     }
 

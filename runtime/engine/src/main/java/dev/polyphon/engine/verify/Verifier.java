@@ -266,7 +266,7 @@ public final class Verifier {
             Arrays.setAll(all, i -> i);
             float[] out = new float[Math.multiplyExact(rows, spec.vocabulary())];
             try (Decoder decoder = new Decoder(device, spec, weights, rows, rows, spec.context());
-                    KvCache cache = device.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), block, BLOCK_SIZE)) {
+                    KvCache cache = device.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), block, BLOCK_SIZE).openAll()) {
                 for (Work work : plan) {
                     if (work.from() > 0) {
                         decoder.writePrefix((Prefix.KeysValues) work.sequence().adapter().prefix(), work.sequence().blocks(), cache);

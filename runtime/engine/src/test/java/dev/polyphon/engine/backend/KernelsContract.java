@@ -411,7 +411,7 @@ public abstract class KernelsContract {
     private static KvCache filled(Kernels kernels, Shape shape, int[][] blocks, Random random) {
         int most = Arrays.stream(blocks).flatMapToInt(Arrays::stream).max().orElse(0) + 1;
         int width = shape.spec.kvHeads() * shape.spec.headDim();
-        KvCache cache = kernels.kvCache(2, shape.spec.kvHeads(), shape.spec.headDim(), most, shape.blockSize);
+        KvCache cache = kernels.kvCache(2, shape.spec.kvHeads(), shape.spec.headDim(), most, shape.blockSize).openAll();
         for (boolean before : new boolean[] {true, false}) {
             Batch batch = batch(shape, blocks, before);
             for (int layer = 0; layer < 2; layer++) {

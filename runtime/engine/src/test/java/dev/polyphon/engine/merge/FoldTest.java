@@ -188,7 +188,7 @@ class FoldTest {
             float[] logits = new float[n * spec.vocabulary()];
             AdapterPlan plan = adapter == null ? AdapterPlan.NONE : new AdapterPlan(List.of(new Segment(adapter, 0, n)));
             try (Decoder decoder = new Decoder(kernels, spec, weights, n, n, 64);
-                    KvCache cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), 2, 32)) {
+                    KvCache cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), 2, 32).openAll()) {
                 decoder.forward(new Batch(prompt, positions, new int[] {0, n}, new int[][] {{0, 1}}), plan, cache, positions, n, logits);
             }
             return logits;

@@ -135,7 +135,7 @@ class GgufCheckpointTest {
             float[] logits = new float[n * spec.vocabulary()];
             AdapterPlan plan = loaded == null ? AdapterPlan.NONE : new AdapterPlan(List.of(new Segment(loaded.weights(), 0, n)));
             try (Decoder decoder = new Decoder(kernels, spec, weights, n, n, 64);
-                    KvCache cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), 2, 32)) {
+                    KvCache cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), 2, 32).openAll()) {
                 decoder.forward(new Batch(PROMPT, positions, new int[] {0, n}, new int[][] {{0, 1}}), plan, cache, positions, n, logits);
             }
             return logits;

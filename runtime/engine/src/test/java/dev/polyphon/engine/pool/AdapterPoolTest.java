@@ -272,7 +272,7 @@ class AdapterPoolTest {
             turn();
             var late = pool.acquire("tenant", List.of(new AdapterWeight("a1")), Duration.ofMillis(30));
             turn();
-            assertThatThrownBy(late::join).hasCauseInstanceOf(RuntimeFault.class).hasMessageContaining("adapters in use take all the memory");
+            assertThatThrownBy(late::join).hasCauseInstanceOf(RuntimeFault.class).hasMessageContaining("what is in use takes all the memory");
             assertThat(fault(late).kind()).isEqualTo(RuntimeFault.Kind.QUEUE_TIMEOUT);
             int before = loads;
             var cancelled = acquire(pool, "a2");

@@ -18,9 +18,9 @@ class BlockPoolTest {
 
         pool.share(first);
         pool.release(first);
-        assertThat(pool.free()).isZero();
+        assertThat(pool.used()).isEqualTo(2);
         pool.release(first);
-        assertThat(pool.free()).isEqualTo(1);
+        assertThat(pool.used()).isEqualTo(1);
         assertThat(pool.take()).isEqualTo(first);
     }
 
@@ -46,7 +46,7 @@ class BlockPoolTest {
         pool.release(a);
         pool.release(b);
         pool.release(c);
-        assertThat(pool.free()).isEqualTo(3);
+        assertThat(pool.used()).isZero();
         assertThat(pool.idle()).isEqualTo(2);
         pool.share(a);
         pool.release(a);

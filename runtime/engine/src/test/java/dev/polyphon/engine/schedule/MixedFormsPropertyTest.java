@@ -61,7 +61,7 @@ class MixedFormsPropertyTest {
         weights = new BaseWeights(kernels, base);
         ArchitectureSpec spec = base.spec();
         decoder = new Decoder(kernels, spec, weights, ROWS, ROWS, spec.context());
-        cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), MOST_REQUESTS * BLOCKS_EACH, BLOCK_SIZE);
+        cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), MOST_REQUESTS * BLOCKS_EACH, BLOCK_SIZE).openAll();
         ADAPTERS.add(null);
         try (Stream<Path> cases = Files.list(GOLDEN.resolve("cases"))) {
             for (Path folder : cases.sorted().toList()) {

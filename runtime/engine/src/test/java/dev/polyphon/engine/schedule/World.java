@@ -36,11 +36,19 @@ final class World {
     private final Map<Sequence, Integer> paid = new HashMap<>();
     /** What stands in the cache, by block and position: all that a key and value there depends on. */
     private final long[][] content;
+    private final int longest;
     int finished;
 
     World(long seed, int maxSequences, int stepTokens, int blockSize, int blockCount) {
+        this(seed, maxSequences, stepTokens, blockSize, new BlockPool(blockCount), blockCount);
+    }
+
+    /** @param capacity blocks that any one sequence may need */
+    World(long seed, int maxSequences, int stepTokens, int blockSize, BlockPool blocks, int capacity) {
         random = new Random(seed);
-        blocks = new BlockPool(blockCount);
+        this.blocks = blocks;
+        longest = capacity * blockSize;
+        int blockCount = blocks.size();
         limits = new Scheduler.Limits(maxSequences, stepTokens, blockSize);
         prefixes = new PrefixCache(blocks, blockSize);
         content = new long[blockCount][blockSize];
@@ -93,7 +101,6 @@ final class World {
 
     /** A sequence of random length with any adapter that it has room for, which may begin with a part of another's prompt. */
     Sequence arriveAtRandom(Standing standing, int[] start) {
-        int longest = scheduler.capacity();
         AdapterWeights adapter = adapters.get(random.nextInt(adapters.size()));
         if (adapter != null && adapter.prefixLength() + 2 > longest) {
             adapter = null;

@@ -102,6 +102,11 @@ public final class CpuKernels implements Kernels {
     }
 
     @Override
+    public boolean kvElastic() {
+        return true;
+    }
+
+    @Override
     public KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize) {
         return new CpuKvCache(layers, kvHeads, headDim, blocks, blockSize);
     }

@@ -3,21 +3,25 @@ package dev.polyphon.engine.backend.cpu;
 import dev.polyphon.engine.backend.KvCache;
 
 /**
- * Keys and values in f32, laid out as the panels that {@link Tiles} multiplies with. Of each block and head the keys are
- * [position / WIDTH][column][position % WIDTH], so that scores lie along the lanes; the values are [column / WIDTH][position][column % WIDTH].
+ * Keys and values in f32, laid out as the panels that {@link Tiles} multiplies with. A block has memory of its own: of each layer the keys of all heads, then
+ * the values. Of a head the keys are [position / WIDTH][column][position % WIDTH], so that scores lie along the lanes; the values are
+ * [column / WIDTH][position][column % WIDTH].
  */
 final class CpuKvCache implements KvCache {
     private static final int WIDTH = Panels.WIDTH;
     private static final long ROW = 4L * WIDTH;
 
+    private final int layers;
     private final int kvHeads;
     private final int headDim;
     private final int blocks;
     private final int blockSize;
     private final long keyBytes;
     private final long valueBytes;
-    private final NativeMemory[] keys;
-    private final NativeMemory[] values;
+    private final long layerBytes;
+    private final NativeMemory[] memory;
+    /** Of each block's memory; 0 while it has none. */
+    private final long[] addresses;
 
     CpuKvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize) {
         if (layers < 1 || kvHeads < 1 || headDim < 1 || blocks < 1 || blockSize < 1) {
@@ -30,12 +34,10 @@ final class CpuKvCache implements KvCache {
         this.blockSize = blockSize;
         this.keyBytes = panels(blockSize) * headDim * ROW;
         this.valueBytes = panels(headDim) * blockSize * ROW;
-        this.keys = new NativeMemory[layers];
-        this.values = new NativeMemory[layers];
-        for (int i = 0; i < layers; i++) {
-            keys[i] = NativeMemory.large(blocks * kvHeads * keyBytes);
-            values[i] = NativeMemory.large(blocks * kvHeads * valueBytes);
-        }
+        this.layerBytes = kvHeads * (keyBytes + valueBytes);
+        this.layers = layers;
+        this.memory = new NativeMemory[blocks];
+        this.addresses = new long[blocks];
     }
 
     private static int panels(int n) {
@@ -52,12 +54,20 @@ final class CpuKvCache implements KvCache {
 
     /** The panel [headDim][WIDTH] of keys with the position {@code inBlock} of a block in it. */
     long keys(int layer, int block, int head, int inBlock) {
-        return keys[layer].address() + ((long) block * kvHeads + head) * keyBytes + inBlock / WIDTH * headDim * ROW;
+        return layer(layer, block) + head * keyBytes + inBlock / WIDTH * headDim * ROW;
     }
 
     /** The panel [blockSize][WIDTH] of a block's values with the column in it. */
     long values(int layer, int block, int head, int column) {
-        return values[layer].address() + ((long) block * kvHeads + head) * valueBytes + column / WIDTH * blockSize * ROW;
+        return layer(layer, block) + kvHeads * keyBytes + head * valueBytes + column / WIDTH * blockSize * ROW;
+    }
+
+    private long layer(int layer, int block) {
+        long address = addresses[block];
+        if (address == 0) {
+            throw new IllegalStateException("block " + block + " has no memory");
+        }
+        return address + layer * layerBytes;
     }
 
     /** Stores one head's key and value of one position. */
@@ -84,15 +94,33 @@ final class CpuKvCache implements KvCache {
     }
 
     @Override
-    public long bytes() {
-        return keys.length * (keys[0].bytes() + values[0].bytes());
+    public long blockBytes() {
+        return layers * layerBytes;
+    }
+
+    @Override
+    public void open(int block) {
+        if (memory[block] == null) {
+            memory[block] = NativeMemory.large(blockBytes());
+            addresses[block] = memory[block].address();
+        }
+    }
+
+    @Override
+    public Runnable close(int block) {
+        NativeMemory its = memory[block];
+        memory[block] = null;
+        addresses[block] = 0;
+        return its == null ? null : its::close;
     }
 
     @Override
     public void close() {
-        for (int i = 0; i < keys.length; i++) {
-            keys[i].close();
-            values[i].close();
+        for (int i = 0; i < memory.length; i++) {
+            Runnable free = close(i);
+            if (free != null) {
+                free.run();
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ final class CudaKvCache implements KvCache {
         this.headDim = headDim;
         this.blocks = blocks;
         this.blockSize = blockSize;
-        address = arena.take(bytes(), "keys and values of " + blocks + " blocks of " + blockSize + " positions");
+        address = arena.take(blocks * blockBytes(), "keys and values of " + blocks + " blocks of " + blockSize + " positions");
     }
 
     int width() {
@@ -76,8 +76,8 @@ final class CudaKvCache implements KvCache {
     }
 
     @Override
-    public long bytes() {
-        return 2 * layers * layerBytes();
+    public long blockBytes() {
+        return 8L * layers * blockSize * width();
     }
 
     @Override

@@ -47,8 +47,8 @@ public final class ReferenceKernels implements Kernels {
         }
 
         @Override
-        public long bytes() {
-            return 8L * keys.length * blocks * blockSize * kvHeads * headDim;
+        public long blockBytes() {
+            return 8L * keys.length * blockSize * kvHeads * headDim;
         }
 
         @Override

@@ -1,0 +1,37 @@
+package dev.polyphon.engine;
+
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.KvCache;
+import dev.polyphon.engine.backend.MemoryBudget;
+import dev.polyphon.engine.backend.Owned;
+import dev.polyphon.engine.model.ArchitectureSpec;
+import dev.polyphon.engine.schedule.BlockMemory;
+import java.util.concurrent.Executor;
+
+/**
+ * An engine's KV cache.
+ *
+ * @param memory where blocks have theirs from; null where they all have it from the beginning, and none is shared
+ * @param sure blocks that there always is memory for, so that no sequence may need more
+ */
+record Kv(KvCache cache, BlockMemory memory, int sure) {
+
+    /** @param executor frees memory */
+    static Kv of(EngineOptions options, ArchitectureSpec spec, Kernels kernels, Owned owned, MemoryBudget budget, Executor executor) {
+        long block = 2L * kernels.kvElementBytes() * spec.layers().size() * spec.kvWidth() * options.blockSize();
+        long useful = (long) options.maxSequences() * ((spec.context() + options.blockSize() - 1) / options.blockSize());
+        int sure = blocks(options.kvBytes() / block, useful);
+        int most = kernels.kvElastic() ? blocks((options.kvBytes() + options.sharedBytes()) / block, useful) : sure;
+        KvCache cache = owned.own(kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), most, options.blockSize()));
+        MemoryBudget.Account account = budget.account(sure * cache.blockBytes());
+        if (kernels.kvElastic()) {
+            return new Kv(cache, new BlockMemory(cache, account, executor), sure);
+        }
+        account.take(account.own());
+        return new Kv(cache, null, sure);
+    }
+
+    private static int blocks(long blocks, long useful) {
+        return Math.toIntExact(Math.max(1, Math.min(blocks, useful)));
+    }
+}
