@@ -1,6 +1,9 @@
 package dev.polyphon.measure;
 
 import dev.polyphon.measure.kernels.KernelTable;
+import dev.polyphon.measure.random.MakeAdapters;
+import dev.polyphon.measure.random.MakeBase;
+import dev.polyphon.measure.server.ServerTable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
@@ -9,7 +12,7 @@ import picocli.CommandLine.Command;
         name = "polyphon measure",
         description = "Measures how fast this machine computes, and makes the random models and adapters for that.",
         mixinStandardHelpOptions = true,
-        subcommands = {KernelTable.class})
+        subcommands = {KernelTable.class, ServerTable.class, MakeAdapters.class, MakeBase.class})
 public final class Main {
     private Main() {}
 

@@ -4,7 +4,7 @@ import dev.polyphon.engine.backend.Projection;
 import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.TensorView;
-import dev.polyphon.measure.RandomMatrix;
+import dev.polyphon.measure.random.RandomTensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
@@ -36,7 +36,7 @@ public class LinearBenchmark {
         x = device.tensor(rows, SIZE);
         Tensor y = device.tensor(rows, SIZE);
         try (Arena arena = Arena.ofConfined()) {
-            TensorView matrix = RandomMatrix.of(arena, "weight", type, SIZE, SIZE, 1, 1);
+            TensorView matrix = RandomTensor.of(arena, "weight", type, 1, 1, SIZE, SIZE);
             for (long made = 0; made < Device.CYCLED; made += bytes) {
                 layers.add(List.of(new Projection(device.own(device.kernels.weight(matrix)), null, y)));
             }

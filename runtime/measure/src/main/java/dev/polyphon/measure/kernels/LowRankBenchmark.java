@@ -5,7 +5,7 @@ import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.backend.Weight;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.TensorView;
-import dev.polyphon.measure.RandomMatrix;
+import dev.polyphon.measure.random.RandomTensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
@@ -39,8 +39,8 @@ public class LowRankBenchmark {
         Tensor y = device.tensor(ROWS, SIZE);
         int rows = ROWS / adapters;
         try (Arena arena = Arena.ofConfined()) {
-            TensorView a = RandomMatrix.of(arena, "a", DType.BF16, rank, SIZE, 1, 1);
-            TensorView b = RandomMatrix.of(arena, "b", DType.BF16, SIZE, rank, 1, 2);
+            TensorView a = RandomTensor.of(arena, "a", DType.BF16, 1, 1, rank, SIZE);
+            TensorView b = RandomTensor.of(arena, "b", DType.BF16, 1, 2, SIZE, rank);
             for (long made = 0; made < Device.CYCLED; made += bytes) {
                 List<LowRank> items = new ArrayList<>();
                 for (int i = 0; i < adapters; i++) {

@@ -6,7 +6,7 @@ import dev.polyphon.engine.backend.RotaryTable;
 import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.backend.Weight;
 import dev.polyphon.engine.weights.DType;
-import dev.polyphon.measure.RandomMatrix;
+import dev.polyphon.measure.random.RandomTensor;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -55,7 +55,7 @@ public class PointwiseBenchmark {
         }
         rotary = device.own(device.kernels.rotaryTable(frequencies, 1, 4096));
         arena = Arena.ofShared();
-        table = device.own(device.kernels.rows(RandomMatrix.of(arena, "table", DType.Q8_0, VOCABULARY, HIDDEN, 1, 1)));
+        table = device.own(device.kernels.rows(RandomTensor.of(arena, "table", DType.Q8_0, 1, 1, VOCABULARY, HIDDEN)));
         positions = new int[rows];
         ids = new int[rows];
         order = new int[rows];

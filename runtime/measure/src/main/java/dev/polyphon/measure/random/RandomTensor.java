@@ -1,4 +1,4 @@
-package dev.polyphon.measure;
+package dev.polyphon.measure.random;
 
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.TensorView;
@@ -7,16 +7,19 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.SplittableRandom;
 
-/** Random matrices of any type of weights: quants are random bits, scales such that values have about the variance {@code spread²/in}. */
-public final class RandomMatrix {
-    private RandomMatrix() {}
+/** Random tensors of any type of weights: quants are random bits, scales such that values have about the variance {@code spread²/in}. */
+public final class RandomTensor {
+    private RandomTensor() {}
 
-    /** A matrix [out, in] in native memory, as a file's mapping would have it. */
-    public static TensorView of(Arena arena, String name, DType type, int out, int in, double spread, long seed) {
-        long bytes = type.bytes((long) out * in);
-        MemorySegment data = arena.allocate(bytes, 64);
-        fill(data, type, (float) (spread / Math.sqrt(in)), new SplittableRandom(seed));
-        return new TensorView(name, type, new long[] {out, in}, data);
+    /** A tensor in native memory, as a file's mapping would have it; {@code in} is its last dimension. */
+    public static TensorView of(Arena arena, String name, DType type, double spread, long seed, long... shape) {
+        long elements = 1;
+        for (long dimension : shape) {
+            elements *= dimension;
+        }
+        MemorySegment data = arena.allocate(type.bytes(elements), 64);
+        fill(data, type, (float) (spread / Math.sqrt(shape[shape.length - 1])), new SplittableRandom(seed));
+        return new TensorView(name, type, shape, data);
     }
 
     private static void fill(MemorySegment data, DType type, float scale, SplittableRandom random) {
