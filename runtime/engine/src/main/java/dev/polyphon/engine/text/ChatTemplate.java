@@ -15,7 +15,6 @@ import java.util.Map;
 
 /** A model's chat template (Jinja), rendered as the transformers library does. Thread-safe. */
 public final class ChatTemplate {
-    private static final int MOST_CHARACTERS = 4 << 20;
     private static final Jinjava JINJAVA = jinjava();
 
     private final String source;
@@ -34,9 +33,9 @@ public final class ChatTemplate {
 
     private static Jinjava jinjava() {
         // Nested interpretation would take what users write for a template.
-        Jinjava jinjava = new Jinjava(JinjavaConfig.newBuilder().withNestedInterpretationEnabled(false).withMaxOutputSize(MOST_CHARACTERS)
-                .withMaxRenderDepth(20).withKeepTrailingNewline(true)
+        Jinjava jinjava = new Jinjava(TemplateLimits.configure(JinjavaConfig.newBuilder()).withNestedInterpretationEnabled(false).withKeepTrailingNewline(true)
                 .withLegacyOverrides(LegacyOverrides.newBuilder().withUsePyishObjectMapper(true).withIterateOverMapKeys(true).build()).build());
+        TemplateLimits.bound(jinjava.getGlobalContext());
         jinjava.getGlobalContext().registerFunction(new ELFunctionDefinition("", "raise_exception", ChatTemplate.class, "raise", String.class));
         jinjava.getGlobalContext().registerFunction(new ELFunctionDefinition("", "strftime_now", ChatTemplate.class, "now", String.class));
         jinjava.getGlobalContext().registerFilter(new ToJson());
@@ -63,7 +62,7 @@ public final class ChatTemplate {
         context.put("eos_token", eos);
         RenderResult result;
         try {
-            result = JINJAVA.renderForResult(source, context);
+            result = TemplateLimits.within(() -> JINJAVA.renderForResult(source, context));
         } catch (InterpretException e) {
             throw new TemplateException("the model's chat template failed: " + e.getMessage());
         }

@@ -9,6 +9,8 @@ import java.util.Map;
 
 /** The filter {@code tojson} as the transformers library has it: Python's {@code json.dumps(value, ensure_ascii=False, indent=indent)}, spaces included. */
 final class ToJson implements AdvancedFilter {
+    private static final int MOST_INDENT = 100;
+
     @Override
     public String getName() {
         return "tojson";
@@ -18,11 +20,14 @@ final class ToJson implements AdvancedFilter {
     public Object filter(Object value, JinjavaInterpreter interpreter, Object[] args, Map<String, Object> named) {
         Object indent = args.length > 0 ? args[0] : named.get("indent");
         var out = new StringBuilder();
-        write(value, indent instanceof Number n ? n.intValue() : -1, 0, out);
+        write(value, indent instanceof Number n ? Math.clamp(n.longValue(), -1, MOST_INDENT) : -1, 0, out);
         return out.toString();
     }
 
     private static void write(Object value, int indent, int depth, StringBuilder out) {
+        if (out.length() > TemplateLimits.CHARACTERS) {
+            throw TemplateLimits.tooLong();
+        }
         switch (value) {
             case null -> out.append("null");
             case Map<?, ?> map -> list(map.entrySet(), '{', '}', indent, depth, out);

@@ -19,7 +19,9 @@ import net.jqwik.api.Property;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class ChatTemplateTest {
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -84,5 +86,78 @@ class ChatTemplateTest {
         } catch (TemplateException e) {
             assertThat(e.getMessage()).isNotBlank();
         }
+    }
+
+    private static String render(String source) {
+        var messages = List.<Map<String, Object>>of(Map.of("role", "user", "content", "hello"));
+        return new ChatTemplate(source, "<s>", "</s>").render(new Prompt.Chat(messages, List.of(), true, Map.of()));
+    }
+
+    /** The expected is what Python 3 prints. */
+    @ParameterizedTest
+    @CsvSource(delimiter = ';', quoteCharacter = '`', textBlock = """
+            'a.b.c'.split('.');['a', 'b', 'c']
+            ' a  b '.split();['a', 'b']
+            'a b c'.split(' ', 1);['a', 'b c']
+            'a b c'.rsplit(' ', 1);['a b', 'c']
+            '<think>x</think>y'.split('</think>')[-1];y
+            ''.split();[]
+            ''.split(',');['']
+            'xxabcx'.lstrip('x');abcx
+            'xxabcx'.rstrip('x');xxabc
+            '|' ~ ' a '.strip() ~ '|';|a|
+            'abc'.startswith('ab');true
+            'abc'.endswith(['x', 'c']);true
+            'abc'.startswith('b');false
+            'aB c'.upper();AB C
+            'aB c'.title();Ab C
+            'aB c'.capitalize();Ab c
+            'abab'.replace('b', 'x');axax
+            'abab'.replace('b', 'x', 1);axab
+            'ab'.replace('', '-');-a-b-
+            'abcb'.find('b');1
+            'abcb'.rfind('b');3
+            'abcb'.find('x');-1
+            'abcb'.count('b');2
+            '-'.join(['a', 'b']);a-b
+            'abc'.removeprefix('a');bc
+            'abc'.removesuffix('a');abc
+            '12'.isdigit();true
+            'abab'|replace('a', 'c');cbcb
+            messages[0].get('none', 'd');d
+            messages[0].keys()|sort|join(',');content,role
+            """)
+    void stringsAndDictsHavePythonsMethods(String expression, String expected) {
+        assertThat(render("{{ " + expression + " }}")).isEqualTo(expected);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {
+        "{{ ''.getClass() }}", "{{ messages.getClass().forName('java.lang.Runtime') }}", "{{ messages.stream() }}", "{{ (1).getClass() }}", "{{ {}.entrySet() }}",
+        "{{ ____int3rpr3t3r____.getContext() }}", "{{ ''.repeat(3) }}", "{% include 'logback.xml' %}", "{% import '/etc/passwd' as x %}", "{% extends 'x' %}",
+        "{{ '{{ 1 }}'|render }}", "{{ 'a: 1'|fromyaml }}"
+    })
+    void reachesNothingOfJava(String template) {
+        assertThatThrownBy(() -> render(template)).isInstanceOf(TemplateException.class);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"''.class", "messages.class", "messages[0].role.bytes", "____int3rpr3t3r____.config", "raise_exception.class", "loop.class", "''|attr('class')"})
+    void seesNothingOfJava(String expression) {
+        assertThat(render("{{ " + expression + " }}")).isEmpty();
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {
+        "{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}{% endfor %}{% endfor %}{% endfor %}",
+        "{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}x{% endfor %}{% endfor %}{% endfor %}",
+        "{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{% set ns = namespace(x='x') %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{% set ns = namespace(x='x') %}{% for i in range(20) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x|replace('x', ns.x) }}",
+        "{% set ns = namespace(x={}) %}{% for i in range(60) %}{% set ns.x = {'a': ns.x, 'b': ns.x} %}{% endfor %}{{ ns.x|tojson }}",
+        "{{ 'a'|center(100000000) }}", "{{ [1]|batch(100000000, 'x') }}", "{{ '%100000000d'|format(1) }}", "{{ 'x'|indent(100000000) }}", "{{ 1.5|round(100000000) }}"
+    })
+    void endsInTimeAndBounds(String template) {
+        assertThatThrownBy(() -> render(template)).isInstanceOf(TemplateException.class);
     }
 }
