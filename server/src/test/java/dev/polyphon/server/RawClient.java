@@ -46,6 +46,12 @@ public final class RawClient implements AutoCloseable {
         return this;
     }
 
+    /** Says that nothing more will be sent. */
+    public RawClient finish() throws IOException {
+        socket.shutdownOutput();
+        return this;
+    }
+
     /** A whole request with a JSON body. */
     public RawClient post(String path, String json, String... headers) throws IOException {
         byte[] body = json.getBytes(StandardCharsets.UTF_8);

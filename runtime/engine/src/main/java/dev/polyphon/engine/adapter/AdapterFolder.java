@@ -8,6 +8,7 @@ import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.weights.SafeTensors;
 import dev.polyphon.engine.weights.TensorFile;
 import dev.polyphon.engine.weights.TorchFile;
+import java.io.CharConversionException;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -125,6 +126,8 @@ public final class AdapterFolder {
             return new AdapterOptions(file, json);
         } catch (JsonProcessingException e) {
             throw new AdapterFault(file + " is not JSON: " + e.getOriginalMessage());
+        } catch (CharConversionException e) {
+            throw new AdapterFault(file + " is not JSON: " + e.getMessage());
         }
     }
 

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.polyphon.engine.weights.MalformedFileException;
+import java.io.CharConversionException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -37,6 +38,8 @@ public final class ModelConfig {
             return new ModelConfig(file, node);
         } catch (JsonProcessingException e) {
             throw new MalformedFileException(file, e.getOriginalMessage());
+        } catch (CharConversionException e) {
+            throw new MalformedFileException(file, e.getMessage(), e);
         }
     }
 
