@@ -3,11 +3,13 @@ package dev.polyphon.server;
 import dev.polyphon.engine.Devices;
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
+import dev.polyphon.engine.merge.Precision;
 import dev.polyphon.engine.pool.PoolOptions;
 import dev.polyphon.engine.pool.source.SourceOptions;
 import dev.polyphon.engine.schedule.Fairness;
 import dev.polyphon.engine.schedule.PrefixSharing;
 import dev.polyphon.engine.schedule.SchedulePolicy;
+import dev.polyphon.engine.schedule.merge.MergeOptions;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.cli.adapter.AdapterCommand;
 import dev.polyphon.server.cli.OperatorKeyCommand;
@@ -21,6 +23,7 @@ import dev.polyphon.server.cli.remote.CompleteCommand;
 import dev.polyphon.server.cli.remote.KeyCommands;
 import dev.polyphon.server.cli.remote.ListCommand;
 import dev.polyphon.server.cli.remote.LoadCommand;
+import dev.polyphon.server.cli.remote.MergeCommands;
 import dev.polyphon.server.cli.remote.OperationsCommand;
 import dev.polyphon.server.cli.remote.TenantCommands;
 import dev.polyphon.server.cli.remote.TopCommand;
@@ -29,6 +32,7 @@ import dev.polyphon.server.cli.remote.UsageCommand;
 import dev.polyphon.server.config.AdapterStorage;
 import dev.polyphon.server.config.ConfigException;
 import dev.polyphon.server.config.EngineConfig;
+import dev.polyphon.server.config.MergingConfig;
 import dev.polyphon.server.config.SchedulingConfig;
 import dev.polyphon.server.observe.Version;
 import java.io.IOException;
@@ -66,7 +70,10 @@ public final class Main {
                         .addSubcommand(new LoadCommand())
                         .addSubcommand(new UnloadCommand())
                         .addSubcommand(new OperationsCommand())
-                        .addSubcommand(new CancelCommand()))
+                        .addSubcommand(new CancelCommand())
+                        .addSubcommand(new MergeCommands.MergeIn())
+                        .addSubcommand(new MergeCommands.Unmerge())
+                        .addSubcommand(new MergeCommands.Merges()))
                 .addSubcommand(TenantCommands.group())
                 .addSubcommand(new CommandLine(KeyCommands.group())
                         .addSubcommand(new OperatorKeyCommand()))
@@ -82,7 +89,12 @@ public final class Main {
     private static Runtime open(String name, Path model, EngineConfig config) throws IOException {
         return Engine.open(new EngineOptions(name, model, config.contextLength(), config.maxSequences(), config.stepTokens(),
                 config.kvBytes(), config.sharedBytes(), config.blockSize(), config.queueLimit(), pool(config), policy(config.scheduling())),
-                Devices.open(config.device(), config.threads()));
+                merging(config.merging()), Devices.open(config.device(), config.threads()));
+    }
+
+    private static MergeOptions merging(MergingConfig config) {
+        return new MergeOptions(config.mode(), config.bytes(), Precision.valueOf(config.precision().toUpperCase(Locale.ROOT)),
+                config.load(), config.share(), config.gain(), config.window());
     }
 
     private static SchedulePolicy policy(SchedulingConfig config) {

@@ -1,6 +1,7 @@
 package dev.polyphon.server;
 
 import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterMerges;
 import dev.polyphon.runtime.AdapterOperations;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.Generation;
@@ -63,6 +64,7 @@ public final class FakeRuntime implements Runtime {
     /** What operations do. */
     public volatile AdapterOperations operations = (tenant, operation, to, progress) -> Map.of();
 
+    public final FakeMerges merges = new FakeMerges(catalog);
     private final List<RuntimeObserver> observers = new CopyOnWriteArrayList<>();
     private final ExecutorService steps = Executors.newSingleThreadExecutor(task -> new Thread(task, "fake-steps"));
     private final ModelInfo model = new ModelInfo(BASE, "llama", CONTEXT, VOCABULARY, Instant.ofEpochSecond(1_700_000_000));
@@ -153,6 +155,11 @@ public final class FakeRuntime implements Runtime {
     @Override
     public AdapterCatalog adapters() {
         return catalog;
+    }
+
+    @Override
+    public AdapterMerges merges() {
+        return merges;
     }
 
     @Override

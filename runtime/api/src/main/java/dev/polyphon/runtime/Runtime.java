@@ -26,6 +26,11 @@ public interface Runtime extends AutoCloseable {
     /** The adapters this runtime can apply. */
     AdapterCatalog adapters();
 
+    /** Its adapters that are folded into copies of the base's weights. */
+    default AdapterMerges merges() {
+        return AdapterMerges.NONE;
+    }
+
     /** What can be done with adapters besides applying them. */
     default AdapterOperations operations() {
         return (tenant, operation, to, progress) -> {

@@ -17,8 +17,11 @@ import dev.polyphon.engine.sample.grammar.Grammars;
 import dev.polyphon.engine.schedule.ActiveGeneration;
 import dev.polyphon.engine.schedule.Intake;
 import dev.polyphon.engine.schedule.StepLoop;
+import dev.polyphon.engine.schedule.merge.MergeOptions;
+import dev.polyphon.engine.schedule.merge.Merges;
 import dev.polyphon.engine.text.TextStream;
 import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterMerges;
 import dev.polyphon.runtime.AdapterOperations;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.Generation;
@@ -65,6 +68,7 @@ public final class Engine implements Runtime {
     private final ModelInfo info;
     private final AdapterPool adapters;
     private final Operations operations;
+    private final Merges merges;
     private final Intake intake;
     private final StepLoop loop;
     private final Observers observers;
@@ -72,7 +76,7 @@ public final class Engine implements Runtime {
     private volatile boolean draining;
 
     private Engine(EngineOptions options, Owned owned, ModelText text, Vocabulary vocabulary, ModelInfo info,
-            AdapterPool adapters, Operations operations, Intake intake, StepLoop loop, Observers observers, ExecutorService executor) {
+            AdapterPool adapters, Operations operations, Merges merges, Intake intake, StepLoop loop, Observers observers, ExecutorService executor) {
         this.options = options;
         this.owned = owned;
         this.text = text;
@@ -81,14 +85,20 @@ public final class Engine implements Runtime {
         this.info = info;
         this.adapters = adapters;
         this.operations = operations;
+        this.merges = merges;
         this.intake = intake;
         this.loop = loop;
         this.observers = observers;
         this.executor = executor;
     }
 
-    /** Loads a model and starts its step loop on given kernels, which the engine closes. */
+    /** The same, merging nothing but what is asked for. */
     public static Engine open(EngineOptions options, Kernels kernels) throws IOException {
+        return open(options, MergeOptions.DEFAULT, kernels);
+    }
+
+    /** Loads a model and starts its step loop on given kernels, which the engine closes. */
+    public static Engine open(EngineOptions options, MergeOptions merging, Kernels kernels) throws IOException {
         Owned owned = new Owned();
         try {
             owned.own(kernels);
@@ -106,14 +116,16 @@ public final class Engine implements Runtime {
             AdapterPool adapters = owned.own(new AdapterPool(options.name(), options.adapters(), budget.account(options.adapters().deviceBytes()),
                     parts -> AdapterFolder.load(parts, checkpoint, kernels), executor, observers));
             Intake intake = new Intake(options.queueLimit(), options.policy().tenantQueueLimit(), System::nanoTime);
+            Merges merges = owned.own(new Merges(merging, adapters, checkpoint, kernels, options.stepTokens()));
             StepLoop loop = owned.own(new StepLoop(decoder, kv.cache(), kv.memory(), spec.vocabulary(), options.policy(),
-                    () -> intake.retryAfter(1), observers));
+                    () -> intake.retryAfter(1), observers, merges));
+            merges.start(loop::busy);
             Vocabulary vocabulary = new Vocabulary(spec.vocabulary(), text.endTokens(), text::bytes);
             ModelInfo info = new ModelInfo(options.name(), spec.family(), context, spec.vocabulary(), Instant.now());
             LOG.info("{}: {} layers, {} wide, context {}, up to {} KV blocks of {} on {}", options.name(), spec.layers().size(), spec.hidden(), context,
                     kv.cache().blocks(), options.blockSize(), kernels.describe());
-            return new Engine(options, owned, text, vocabulary, info, adapters, new Operations(adapters::folder, checkpoint), intake, loop, observers,
-                    executor);
+            return new Engine(options, owned, text, vocabulary, info, adapters, new Operations(adapters::folder, checkpoint), merges, intake, loop,
+                    observers, executor);
         } catch (IOException | RuntimeException e) {
             owned.close();
             throw e;
@@ -128,6 +140,11 @@ public final class Engine implements Runtime {
     @Override
     public AdapterCatalog adapters() {
         return adapters.catalog();
+    }
+
+    @Override
+    public AdapterMerges merges() {
+        return merges;
     }
 
     @Override
@@ -171,17 +188,17 @@ public final class Engine implements Runtime {
 
     /** Everything between a request and the step loop's inbox. */
     private void prepare(GenerationRequest request, long arrived, TokenSink sink, PendingGeneration pending) {
-        AdapterPool.Lease lease = null;
+        Merges.Use adapter = null;
         try {
             if (!request.model().equals(info.name())) {
                 throw RuntimeFault.of(Kind.UNKNOWN_MODEL, "model " + request.model() + " is not served here");
             }
             int[] prompt = text.encode(request.prompt());
             check(prompt, request.sampling(), 0);
-            lease = acquire(request, arrived, pending);
-            int prefix = lease == null ? 0 : lease.weights().prefixLength();
+            adapter = acquire(request, arrived, pending);
+            int prefix = adapter == null ? 0 : adapter.weights().prefixLength();
             check(prompt, request.sampling(), prefix);
-            AdapterPool.Lease held = lease;
+            Merges.Use held = adapter;
             ActiveGeneration generation = new ActiveGeneration(options.policy(), request.scheduling(), request.adapters(), arrived, sink, () -> {
                 intake.end(request.tenant(), request.choices());
                 if (held != null) {
@@ -193,7 +210,7 @@ public final class Engine implements Runtime {
             Grammar grammar = request.sampling().grammar();
             for (int i = 0; i < request.choices(); i++) {
                 Constraint constraint = grammar == null ? null : grammars.constrain(grammar);
-                generation.add(prompt, lease == null ? null : lease.weights(),
+                generation.add(prompt, adapter == null ? null : adapter.weights(),
                         new Sampler(request.sampling(), seed + i, prompt, vocabulary, constraint), stopping, text.stream(request.sampling().stop()));
             }
             pending.submit(generation);
@@ -204,8 +221,8 @@ public final class Engine implements Runtime {
             }
         } catch (RuntimeException e) {
             intake.end(request.tenant(), request.choices());
-            if (lease != null) {
-                lease.close();
+            if (adapter != null) {
+                adapter.close();
             }
             if (!(e instanceof RuntimeFault)) {
                 LOG.error("request {} failed", request.id(), e);
@@ -233,7 +250,7 @@ public final class Engine implements Runtime {
     }
 
     /** A hold on what the request names; waiting for it is waiting in the queue, and ends when the request is cancelled. */
-    private AdapterPool.Lease acquire(GenerationRequest request, long arrived, PendingGeneration pending) {
+    private Merges.Use acquire(GenerationRequest request, long arrived, PendingGeneration pending) {
         if (request.adapters().isEmpty()) {
             return null;
         }
@@ -241,7 +258,7 @@ public final class Engine implements Runtime {
         CompletableFuture<AdapterPool.Lease> lease = adapters.acquire(request.tenant(), request.adapters(), Duration.ofNanos(Math.max(0, left)));
         pending.waitFor(lease);
         try {
-            return lease.join();
+            return merges.use(lease.join());
         } catch (CompletionException e) {
             RuntimeFault fault = AdapterPool.fault(e);
             if (fault.kind() == Kind.QUEUE_TIMEOUT) {

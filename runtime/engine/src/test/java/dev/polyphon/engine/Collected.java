@@ -58,6 +58,15 @@ final class Collected implements TokenSink {
         enough.await();
     }
 
+    /** Each token with its log probability, bit for bit; of a request that asked for them. */
+    List<String> bits() {
+        List<String> bits = new ArrayList<>();
+        for (int i = 0; i < tokens.size(); i++) {
+            bits.add(tokens.get(i) + " " + Integer.toHexString(Float.floatToRawIntBits(logprobs.get(i).chosen().logprob())));
+        }
+        return bits;
+    }
+
     List<Integer> join() {
         end.join();
         return tokens;

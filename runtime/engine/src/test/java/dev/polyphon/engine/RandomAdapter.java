@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 
-/** Writes random LoRA adapters for the tiny LLaMA base of the reference vectors, as PEFT would save them. */
+/** Writes random LoRA adapters, as PEFT would save them; by default for the tiny LLaMA base of the reference vectors. */
 public final class RandomAdapter {
     private static final Map<String, int[]> SHAPES = Map.of("self_attn.q_proj", new int[] {64, 64}, "self_attn.k_proj", new int[] {32, 64},
             "self_attn.v_proj", new int[] {32, 64}, "self_attn.o_proj", new int[] {64, 64}, "mlp.gate_proj", new int[] {160, 64},
@@ -23,6 +23,11 @@ public final class RandomAdapter {
 
     /** @param modules for example {@code self_attn.q_proj} */
     public static Path write(Path folder, long seed, int rank, List<String> modules) throws IOException {
+        return write(folder, seed, rank, modules, SHAPES, 2);
+    }
+
+    /** The same for another base. @param shapes rows and columns of each module */
+    static Path write(Path folder, long seed, int rank, List<String> modules, Map<String, int[]> shapes, int layers) throws IOException {
         Files.createDirectories(folder);
         ObjectMapper json = new ObjectMapper();
         Files.writeString(folder.resolve("adapter_config.json"),
@@ -31,9 +36,9 @@ public final class RandomAdapter {
         Map<String, Object> header = new LinkedHashMap<>();
         Map<String, float[]> tensors = new LinkedHashMap<>();
         long offset = 0;
-        for (int layer = 0; layer < 2; layer++) {
+        for (int layer = 0; layer < layers; layer++) {
             for (String module : modules) {
-                int[] shape = SHAPES.get(module);
+                int[] shape = shapes.get(module);
                 String path = "base_model.model.model.layers." + layer + "." + module;
                 offset = add(header, tensors, path + ".lora_A.weight", rank, shape[1], offset, random);
                 offset = add(header, tensors, path + ".lora_B.weight", shape[0], rank, offset, random);

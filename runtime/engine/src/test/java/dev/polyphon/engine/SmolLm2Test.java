@@ -9,19 +9,30 @@ import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.merge.Precision;
 import dev.polyphon.engine.model.AdapterPlan;
 import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.BaseWeights;
 import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.model.Decoder;
+import dev.polyphon.engine.schedule.merge.MergeOptions;
+import dev.polyphon.runtime.AdapterRegistration;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.GenerationRequest;
+import dev.polyphon.runtime.MergeMode;
 import dev.polyphon.runtime.Prompt;
+import dev.polyphon.runtime.Sampling;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The default base against reference outputs; runs where its file is, which {@code ./polyphon serve} fetches. */
 class SmolLm2Test {
@@ -84,5 +95,35 @@ class SmolLm2Test {
 
     private static int[] ids(JsonNode list) {
         return StreamSupport.stream(list.spliterator(), false).mapToInt(JsonNode::asInt).toArray();
+    }
+
+    /** A copy of a quantised base's weights that an adapter is folded into computes what base and adapter do, but for what its precision costs. */
+    @ParameterizedTest
+    @CsvSource({"KEEP, 0.003", "Q8_0, 0.1"})
+    void anAdapterIsMergedIntoAQuantisedBase(Precision precision, float most) throws Exception {
+        var options = new MergeOptions(MergeMode.NEVER, 1 << 30, precision, 1, 0.5, 0.03, Duration.ofSeconds(30));
+        try (Engine engine = Engine.open(EngineOptions.of("smollm2", model).withKv(64 << 20, 16), options, CpuKernels.open(2))) {
+            engine.adapters().register(AdapterRegistration.folder("french", "smollm2", Path.of("../../configs/adapters/french").toAbsolutePath().normalize()));
+            List<AdapterWeight> french = List.of(new AdapterWeight("french"));
+            Collected unmerged = french(engine, french);
+            engine.merges().merge("", french);
+            for (long end = System.nanoTime() + 60_000_000_000L; engine.merges().status().merged() == 0 && System.nanoTime() < end; ) {
+                Thread.sleep(5);
+            }
+            Collected merged = french(engine, french);
+            assertThat(merged.tokens).isEqualTo(unmerged.tokens);
+            assertThat(merged.bits()).isNotEqualTo(unmerged.bits());
+            for (int i = 0; i < merged.tokens.size(); i++) {
+                assertThat(merged.logprobs.get(i).chosen().logprob()).isCloseTo(unmerged.logprobs.get(i).chosen().logprob(), within(most));
+            }
+        }
+    }
+
+    private static Collected french(Engine engine, List<AdapterWeight> adapters) {
+        Collected sink = new Collected();
+        engine.generate(new GenerationRequest("r", "t", "smollm2", adapters, new Prompt.Text("The capital of France is", false),
+                Sampling.builder().temperature(0).logprobs(1).maxTokens(16).ignoreEos(true).build(), 1), sink);
+        sink.join();
+        return sink;
     }
 }

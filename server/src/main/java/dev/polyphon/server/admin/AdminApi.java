@@ -10,6 +10,7 @@ public final class AdminApi {
     private static final String ALL = "/admin/v1/adapters";
     private static final String ONE = ALL + "/{name}";
     private static final String OPERATIONS = "/admin/v1/operations";
+    private static final String MERGES = "/admin/v1/merges";
     private static final String TENANTS = "/admin/v1/tenants";
     private static final String TENANT = TENANTS + "/{name}";
     private static final String KEY = "/admin/v1/keys/{id}";
@@ -33,6 +34,12 @@ public final class AdminApi {
                 .post(OPERATIONS, adapters.changing(operations::start))
                 .get(OPERATIONS + "/{id}", adapters.looking(operations::show))
                 .post(OPERATIONS + "/{id}/cancel", adapters.changing(operations::cancel));
+        var merges = new MergesAdmin(runtime);
+        router.get(MERGES, adapters.looking(merges::status))
+                .post(MERGES, adapters.changing(merges::merge))
+                .on("PATCH", MERGES, adapters.changing(merges::mode))
+                .get(MERGES + "/{id}", adapters.looking(merges::show))
+                .on("DELETE", MERGES + "/{id}", adapters.changing(merges::unmerge));
         tenancy.tenants().ifPresent(tenants -> addTo(router, new TenantsAdmin(tenants), new UsageReport(tenants, tenancy::flush)));
     }
 

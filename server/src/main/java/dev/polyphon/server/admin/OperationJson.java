@@ -98,7 +98,7 @@ public final class OperationJson {
         return new AdapterWeight(fields.requiredText("adapter"), 1, fields.text("task"));
     }
 
-    private static List<AdapterWeight> adapters(Fields fields) {
+    static List<AdapterWeight> adapters(Fields fields) {
         if (fields.get("adapters").isEmpty()) {
             throw Fields.missing("adapters");
         }
@@ -141,7 +141,7 @@ public final class OperationJson {
         return adapter.task() == null ? json : json.put("task", adapter.task());
     }
 
-    private static ObjectNode put(ObjectNode json, List<AdapterWeight> adapters) {
+    static ObjectNode put(ObjectNode json, List<AdapterWeight> adapters) {
         ArrayNode array = json.putArray("adapters");
         for (AdapterWeight adapter : adapters) {
             ObjectNode one = array.addObject().put("id", adapter.name()).put("weight", adapter.weight());

@@ -15,7 +15,8 @@ package dev.polyphon.server.config;
  * @param adapterBytes bytes that adapters are sure of where the model computes
  * @param adapters where they come from
  * @param scheduling who is served when
+ * @param merging which of them are merged
  */
 public record EngineConfig(
         String device, int threads, int contextLength, int maxSequences, int stepTokens, long kvBytes, long sharedBytes, int blockSize, int queueLimit, long adapterBytes,
-        AdapterStorage adapters, SchedulingConfig scheduling) {}
+        AdapterStorage adapters, SchedulingConfig scheduling, MergingConfig merging) {}

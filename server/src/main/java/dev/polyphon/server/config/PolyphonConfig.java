@@ -72,7 +72,8 @@ public record PolyphonConfig(
         Section server = root.section("server");
         Section adapters = root.section("adapters");
         Section log = root.section("log");
-        EngineConfig engine = engine(root.section("engine"), root.section("scheduling"), AdapterStorage.read(adapters, root.section("hub"), root.section("s3")));
+        EngineConfig engine = engine(root.section("engine"), root.section("scheduling"), MergingConfig.read(root.section("merging")),
+                AdapterStorage.read(adapters, root.section("hub"), root.section("s3")));
         return new PolyphonConfig(
                 models.text("base", ""),
                 models.text("name", ""),
@@ -128,7 +129,7 @@ public record PolyphonConfig(
                 limits.integer("logitBias", 1024, 0, MANY));
     }
 
-    private static EngineConfig engine(Section engine, Section scheduling, AdapterStorage adapters) {
+    private static EngineConfig engine(Section engine, Section scheduling, MergingConfig merging, AdapterStorage adapters) {
         int maxSequences = engine.integer("maxSequences", 64, 1, 65_536);
         int stepTokens = engine.integer("stepTokens", 0, 0, 1 << 20);
         if (stepTokens == 0) {
@@ -153,7 +154,8 @@ public record PolyphonConfig(
                 queueLimit,
                 engine.bytes("adapterBytes", 256 << 20, 0, 1L << 50),
                 adapters,
-                scheduling(scheduling, queueLimit));
+                scheduling(scheduling, queueLimit),
+                merging);
     }
 
     private static SchedulingConfig scheduling(Section scheduling, int queueLimit) {

@@ -2,6 +2,8 @@ package dev.polyphon.server.observe;
 
 import dev.polyphon.runtime.AdapterTiers;
 import dev.polyphon.runtime.AdapterTiers.Tier;
+import dev.polyphon.runtime.MergeInfo.State;
+import dev.polyphon.runtime.MergeStatus;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
@@ -78,10 +80,33 @@ final class RuntimeMetrics implements RuntimeObserver {
         tierCount(registry, runtime, "polyphon_adapter_tier_hits_total", "Times that a tier had what was asked of it.", Tier::hits);
         tierCount(registry, runtime, "polyphon_adapter_tier_misses_total", "Times that a tier did not have it.", Tier::misses);
         tierCount(registry, runtime, "polyphon_adapter_tier_evictions_total", "Adapters that gave way to others in a tier.", Tier::evictions);
+        merging(registry, runtime);
         GaugeWithCallback.builder()
                 .name("polyphon_adapters_registered")
                 .help("Adapters that requests may name.")
                 .callback(gauge -> gauge.call(runtime.adapters().size()))
+                .register(registry);
+    }
+
+    private static void merging(PrometheusRegistry registry, Runtime runtime) {
+        GaugeWithCallback.builder().name("polyphon_merged_adapters").help("Adapters and mixes that new requests get merged.")
+                .callback(gauge -> gauge.call(runtime.merges().status().merges().stream().filter(merge -> merge.state() == State.MERGED).count()))
+                .register(registry);
+        GaugeWithCallback.builder().name("polyphon_merged_bytes").help("Memory that merged copies take, those that requests only finish with included.")
+                .callback(gauge -> gauge.call(runtime.merges().status().bytes()))
+                .register(registry);
+        CounterWithCallback.builder().name("polyphon_merged_rows_total").help("Rows computed with merged copies.")
+                .callback(counter -> counter.call(runtime.merges().status().rows()))
+                .register(registry);
+        CounterWithCallback.builder().name("polyphon_merges_total").labelNames("outcome")
+                .help("Adapters merged, unmerged, rejected because merging would not have paid, and failed to merge.")
+                .callback(counter -> {
+                    MergeStatus status = runtime.merges().status();
+                    counter.call(status.merged(), "merged");
+                    counter.call(status.unmerged(), "unmerged");
+                    counter.call(status.rejected(), "rejected");
+                    counter.call(status.failed(), "failed");
+                })
                 .register(registry);
     }
 

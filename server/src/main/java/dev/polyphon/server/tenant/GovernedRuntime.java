@@ -1,6 +1,7 @@
 package dev.polyphon.server.tenant;
 
 import dev.polyphon.runtime.AdapterCatalog;
+import dev.polyphon.runtime.AdapterMerges;
 import dev.polyphon.runtime.AdapterOperations;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.Generation;
@@ -87,6 +88,11 @@ final class GovernedRuntime implements Runtime {
     @Override
     public AdapterCatalog adapters() {
         return catalog;
+    }
+
+    @Override
+    public AdapterMerges merges() {
+        return runtime.merges();
     }
 
     @Override

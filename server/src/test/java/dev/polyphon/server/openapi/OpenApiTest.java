@@ -119,6 +119,13 @@ class OpenApiTest {
         is(501, "GET /admin/v1/adapters/{name}/versions", "/admin/v1/adapters/french/versions", null);
         is(200, "GET /admin/v1/operations", "/admin/v1/operations", null);
         is(404, "GET /admin/v1/operations/{id}", "/admin/v1/operations/none", null);
+        is(200, "POST /admin/v1/merges", "/admin/v1/merges", "{\"adapters\": [\"french\"], \"owner\": null}");
+        is(404, "POST /admin/v1/merges", "/admin/v1/merges", "{\"adapters\": [{\"id\": \"none\", \"weight\": 0.5, \"task\": null}]}");
+        is(200, "GET /admin/v1/merges", "/admin/v1/merges", null);
+        is(200, "GET /admin/v1/merges/{id}", "/admin/v1/merges/1", null);
+        is(200, "DELETE /admin/v1/merges/{id}", "/admin/v1/merges/1", null);
+        is(404, "DELETE /admin/v1/merges/{id}", "/admin/v1/merges/1", null);
+        is(200, "PATCH /admin/v1/merges", "/admin/v1/merges", "{\"mode\": \"auto\"}");
         is(200, "POST /admin/v1/tenants", "/admin/v1/tenants", "{\"name\": \"acme\", \"limits\": {\"tokens_per_day\": 5}, \"default_adapter\": null}");
         is(409, "POST /admin/v1/tenants", "/admin/v1/tenants", "{\"name\": \"acme\"}");
         is(200, "GET /admin/v1/tenants", "/admin/v1/tenants", null);

@@ -9,13 +9,22 @@ import java.nio.ByteOrder;
 public final class Encoding {
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final float MOST_HALF = 65504;
+    /** The largest value of F16. */
+    static final float MOST_HALF = 65504;
 
     private Encoding() {}
 
     /** The type itself, or F16 where rows of such a width are not whole blocks of it. */
     public static DType fitting(DType type, int width) {
         return width % type.blockSize() == 0 ? type : DType.F16;
+    }
+
+    /**
+     * The type that loses nothing that matters of a matrix to which something small is added: F32 for F32, and F16 for all others. Of the quantised types it
+     * cannot be the base's own, since their steps are as large as what adapters add; nor can it be BF16, which has 8 bits where F16 has 11.
+     */
+    public static DType keeping(DType base) {
+        return base == DType.F32 || base == DType.F64 ? DType.F32 : DType.F16;
     }
 
     /** Writes the first {@code count} values, whole blocks, from a byte on. */

@@ -42,34 +42,39 @@ public record MergedAdapter(AdapterWeights weights, long elements, long bytes, O
         return Fold.obstacle(site, forms).isEmpty() && !(forms.size() == 1 && forms.getFirst() instanceof Form.Replacement);
     }
 
-    /** Bytes that a copy is going to take. */
-    public static long bytes(AdapterWeights adapter, Checkpoint base, DType precision) {
-        long bytes = 0;
-        for (Site site : folded(adapter)) {
-            StoredLinear linear = StoredLinear.of(base, site);
-            bytes += Encoding.fitting(precision, linear.in()).bytes((long) linear.out() * linear.in());
-        }
-        return bytes;
+    /** Elements of the matrices at these sites. */
+    public static long elements(List<Site> sites, Checkpoint base) {
+        return sites.stream().map(site -> StoredLinear.of(base, site)).mapToLong(linear -> (long) linear.out() * linear.in()).sum();
+    }
+
+    /** Bytes that copies of the matrices at these sites are going to take, but for what kernels put around them. */
+    public static long bytes(List<Site> sites, Checkpoint base, Precision precision) {
+        return sites.stream().map(site -> StoredLinear.of(base, site))
+                .mapToLong(linear -> precision.type(linear.type(), linear.in()).bytes((long) linear.out() * linear.in())).sum();
     }
 
     /**
-     * Folds an adapter. Takes seconds for a large base, mostly in small slices between which it looks at the pace.
+     * Folds an adapter at some of the sites where that is possible. Takes seconds for a large base, mostly in small slices between which it looks at the pace.
      *
+     * @param sites of {@link #folded}
      * @param kernels made the adapter, and make the copy
-     * @param precision of the copy: F32, F16, BF16 or Q8_0; matrices whose rows are no whole blocks of Q8_0 are kept in F16
+     * @param precision of the copy
      * @throws InterruptedException when the pace is; nothing is left behind then
+     * @throws IllegalArgumentException when a weight is too large for F16; nothing is left behind then, either
      */
-    public static MergedAdapter fold(AdapterWeights adapter, Checkpoint base, Kernels kernels, DType precision, Pace pace) throws InterruptedException {
+    public static MergedAdapter fold(AdapterWeights adapter, List<Site> sites, Checkpoint base, Kernels kernels, Precision precision, Pace pace)
+            throws InterruptedException {
         Owned memory = new Owned();
         try {
             Fold fold = new Fold(kernels);
             Map<Site, List<Form>> replaced = new HashMap<>();
             long elements = 0;
             long bytes = 0;
-            for (Site site : folded(adapter)) {
-                LinearMap map = fold.linear(StoredLinear.of(base, site), adapter.at(site));
-                pace.rest();
-                Weight weight = memory.own(weight(map, kernels, Encoding.fitting(precision, map.in()), pace));
+            for (Site site : sites) {
+                StoredLinear linear = StoredLinear.of(base, site);
+                LinearMap map = fold.linear(linear, adapter.at(site));
+                pace.rest(0);
+                Weight weight = memory.own(weight(site, map, kernels, precision.type(linear.type(), map.in()), pace));
                 Tensor bias = map.bias() == null ? null : memory.own(vector(map.bias(), kernels));
                 replaced.put(site, List.of(new Form.Replacement(weight, bias)));
                 elements += (long) map.out() * map.in();
@@ -82,7 +87,7 @@ public record MergedAdapter(AdapterWeights weights, long elements, long bytes, O
         }
     }
 
-    private static Weight weight(LinearMap map, Kernels kernels, DType type, Pace pace) throws InterruptedException {
+    private static Weight weight(Site site, LinearMap map, Kernels kernels, DType type, Pace pace) throws InterruptedException {
         try (Arena passing = Arena.ofConfined()) {
             MemorySegment data = passing.allocate(type.bytes((long) map.out() * map.in()), 64);
             int most = Math.max(1, Math.min(map.out(), SLICE / map.in()));
@@ -90,10 +95,23 @@ public record MergedAdapter(AdapterWeights weights, long elements, long bytes, O
             for (int first = 0; first < map.out(); first += most) {
                 int count = Math.min(most, map.out() - first);
                 map.rows(first, count, rows);
+                if (type == DType.F16) {
+                    checkRange(site, rows, count * map.in());
+                }
                 Encoding.write(type, rows, count * map.in(), data, type.bytes((long) first * map.in()));
-                pace.rest();
+                pace.rest(count * map.in());
             }
             return kernels.weight(new TensorView("merged", type, new long[] {map.out(), map.in()}, data));
+        }
+    }
+
+    private static void checkRange(Site site, float[] values, int count) {
+        float most = 0;
+        for (int i = 0; i < count; i++) {
+            most = Math.max(most, Math.abs(values[i]));
+        }
+        if (!(most <= Encoding.MOST_HALF)) {
+            throw new IllegalArgumentException("at " + site + " a merged weight is " + most + ", beyond what F16 holds");
         }
     }
 

@@ -4,12 +4,15 @@ package dev.polyphon.engine.merge;
 @FunctionalInterface
 public interface Pace {
     /** Goes on at once, always. */
-    Pace NONE = () -> {
+    Pace NONE = _ -> {
         if (Thread.interrupted()) {
             throw new InterruptedException();
         }
     };
 
-    /** @throws InterruptedException when the work is to be given up */
-    void rest() throws InterruptedException;
+    /**
+     * @param done elements of the copy that were written since the last call
+     * @throws InterruptedException when the work is to be given up
+     */
+    void rest(int done) throws InterruptedException;
 }

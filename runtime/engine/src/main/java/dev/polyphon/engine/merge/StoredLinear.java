@@ -4,6 +4,7 @@ import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.model.Checkpoint.Stored;
 import dev.polyphon.engine.model.Module;
 import dev.polyphon.engine.model.Site;
+import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorView;
 
@@ -35,6 +36,11 @@ public final class StoredLinear implements LinearMap {
     public static StoredLinear of(Checkpoint base, Site site) {
         Site place = site.module() == Module.HEAD && base.spec().tied() ? Site.of(Module.EMBED) : site;
         return new StoredLinear(base.required(place));
+    }
+
+    /** How the checkpoint stores it. */
+    public DType type() {
+        return weight.dtype();
     }
 
     private float[] inOrder(float[] values) {

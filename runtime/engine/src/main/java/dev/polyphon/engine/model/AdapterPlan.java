@@ -30,8 +30,9 @@ public final class AdapterPlan {
      *
      * @param end past the last row; -1 for the end of the batch
      * @param projections with the base's weights, or what an adapter has in their place
+     * @param lowRank the low-rank deltas of these rows
      */
-    record Pass(int first, int end, List<Projection> projections) {}
+    record Pass(int first, int end, List<Projection> projections, List<LowRank> lowRank) {}
 
     /**
      * What a group of modules needs.
@@ -121,7 +122,7 @@ public final class AdapterPlan {
                 }
             }
         }
-        List<Pass> passes = passes(group);
+        List<Pass> passes = passes(group, lowRank);
         return passes.isEmpty() && before.isEmpty() && lowRank.isEmpty() && after.isEmpty()
                 ? Effects.NONE
                 : new Effects(passes, List.copyOf(before), List.copyOf(lowRank), List.copyOf(after));
@@ -142,7 +143,7 @@ public final class AdapterPlan {
     }
 
     /** Each row is multiplied once: with its adapter's own weight, where it has one, or with the base's. */
-    private List<Pass> passes(ModuleGroup group) {
+    private List<Pass> passes(ModuleGroup group, List<LowRank> lowRank) {
         List<Pass> passes = new ArrayList<>();
         int done = 0;
         for (Segment segment : segments) {
@@ -157,19 +158,23 @@ public final class AdapterPlan {
                 continue;
             }
             if (done < segment.firstRow) {
-                passes.add(new Pass(done, segment.firstRow, group.projections()));
+                passes.add(pass(done, segment.firstRow, group.projections(), lowRank));
             }
             done = segment.firstRow + segment.rows;
             Pass last = passes.isEmpty() ? null : passes.getLast();
             if (last != null && last.end == segment.firstRow && last.projections.equals(own)) {
-                passes.set(passes.size() - 1, new Pass(last.first, done, last.projections));
+                passes.set(passes.size() - 1, pass(last.first, done, last.projections, lowRank));
             } else {
-                passes.add(new Pass(segment.firstRow, done, List.copyOf(own)));
+                passes.add(pass(segment.firstRow, done, List.copyOf(own), lowRank));
             }
         }
         if (!passes.isEmpty()) {
-            passes.add(new Pass(done, -1, group.projections()));
+            passes.add(pass(done, -1, group.projections(), lowRank));
         }
         return List.copyOf(passes);
+    }
+
+    private static Pass pass(int first, int end, List<Projection> projections, List<LowRank> lowRank) {
+        return new Pass(first, end, projections, lowRank.stream().filter(delta -> delta.firstRow() >= first && (end < 0 || delta.firstRow() < end)).toList());
     }
 }

@@ -191,6 +191,19 @@ public final class Decoder implements AutoCloseable {
         return chosen;
     }
 
+    /**
+     * Runs the linear layers of one layer on whatever the buffers hold, with what adapters do there, and waits for the end: to see how long that takes.
+     * Between steps; the next one is not affected.
+     */
+    public void rehearse(int index, AdapterPlan plan, int rows) {
+        kernels.begin(new Batch(new int[rows], new int[rows], new int[] {0, rows}, new int[][] {{0}}));
+        Layer layer = layers.get(index);
+        linear(normed, rows, layer.attentionIn, plan);
+        linear(attended, rows, layer.attentionOut, plan);
+        mlp(layer, index, plan, rows);
+        kernels.end();
+    }
+
     /** Writes an adapter's keys and values for the positions before a sequence's first token. */
     public void writePrefix(Prefix.KeysValues prefix, int[] blocks, KvCache cache) {
         int[] positions = new int[prefix.length()];
@@ -301,26 +314,20 @@ public final class Decoder implements AutoCloseable {
 
     private void linear(Tensor input, int rows, ModuleGroup group, AdapterPlan plan) {
         Effects effects = plan.effects(group);
-        if (effects.passes().isEmpty() && effects.before().isEmpty()) {
-            kernels.linear(input, 0, rows, group.projections(), effects.lowRank());
-            for (Use use : effects.after()) {
-                forms.apply(use, input, x);
-            }
-            return;
-        }
+        boolean atOnce = effects.before().isEmpty();
         if (effects.passes().isEmpty()) {
-            kernels.linear(input, 0, rows, group.projections());
+            kernels.linear(input, 0, rows, group.projections(), atOnce ? effects.lowRank() : List.of());
         }
         for (Pass pass : effects.passes()) {
             int end = pass.end() < 0 ? rows : pass.end();
             if (end > pass.first()) {
-                kernels.linear(input, pass.first(), end - pass.first(), pass.projections());
+                kernels.linear(input, pass.first(), end - pass.first(), pass.projections(), atOnce ? pass.lowRank() : List.of());
             }
         }
         for (Use use : effects.before()) {
             forms.apply(use, input, x);
         }
-        if (!effects.lowRank().isEmpty()) {
+        if (!atOnce && !effects.lowRank().isEmpty()) {
             kernels.lowRank(input, effects.lowRank());
         }
         for (Use use : effects.after()) {

@@ -65,6 +65,26 @@ public final class AdapterPool implements AutoCloseable {
             return resident;
         }
 
+        /** What was asked for. */
+        public List<AdapterWeight> wanted() {
+            return resident.variant.key.wanted();
+        }
+
+        /** A tenant that finds the same by asking for the same; empty when every tenant does. */
+        public String owner() {
+            return resident.variant.key.parts().stream().map(part -> part.id().owner()).filter(owner -> !owner.isEmpty()).findFirst().orElse(AdapterId.SHARED);
+        }
+
+        /** Whether requests that ask for the same get something else by now, or nothing. */
+        public boolean retired() {
+            return variants.retired(resident);
+        }
+
+        /** Notes whether requests get it merged into a copy of the base's weights, for who asks where an adapter is. */
+        public void merged(boolean value) {
+            variants.merged(resident.variant, value);
+        }
+
         /** Frees nothing itself, so that it may be called by who must not wait. */
         @Override
         public void close() {

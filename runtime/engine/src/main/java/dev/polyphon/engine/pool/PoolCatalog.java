@@ -261,10 +261,16 @@ final class PoolCatalog implements AdapterCatalog {
     private AdapterInfo info(Registered one, Version version) {
         long weight = variants.weight(version.number());
         return new AdapterInfo(one.id(), version.hash(), base, version.kind(), version.source(), one.labels(), one.pinned(), version.registered(),
-                one.deleted(), weight >= 0 ? AdapterTier.LOADED : tier(version), failures.get(version.number()), Math.max(0, weight));
+                one.deleted(), tier(version, weight), failures.get(version.number()), Math.max(0, weight));
     }
 
-    private AdapterTier tier(Version version) {
+    private AdapterTier tier(Version version, long weight) {
+        if (variants.merged(version.number())) {
+            return AdapterTier.MERGED;
+        }
+        if (weight >= 0) {
+            return AdapterTier.LOADED;
+        }
         if (tiers.host.contains(version.number())) {
             return AdapterTier.HOST;
         }

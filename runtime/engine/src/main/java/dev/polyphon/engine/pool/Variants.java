@@ -22,6 +22,8 @@ final class Variants {
     private final Map<Variant.Key, Variant> all = new HashMap<>();
     /** Bytes in memory of each version by itself. */
     private final Map<Long, Long> weights = new HashMap<>();
+    /** Versions of which there are merged copies, and how many. */
+    private final Map<Long, Integer> merged = new HashMap<>();
     private int waiting;
 
     /** @param slots empty ones, which this has give way what is evicted */
@@ -263,6 +265,22 @@ final class Variants {
     /** Bytes of a version in memory, or -1 when it is not there. */
     synchronized long weight(long number) {
         return weights.getOrDefault(number, -1L);
+    }
+
+    synchronized boolean retired(Resident resident) {
+        return resident.retired;
+    }
+
+    /** Notes that there is one more merged copy in service, or one less. */
+    synchronized void merged(Variant variant, boolean more) {
+        if (variant.key.parts().size() == 1) {
+            merged.merge(variant.key.parts().getFirst().number(), more ? 1 : -1, (a, b) -> a + b == 0 ? null : Integer.valueOf(a + b));
+        }
+    }
+
+    /** Whether requests get a version merged. */
+    synchronized boolean merged(long number) {
+        return merged.containsKey(number);
     }
 
     /** How many wait. */

@@ -44,6 +44,7 @@ public final class StepLoop implements AutoCloseable {
     private final KvCache cache;
     private final int vocabulary;
     private final RuntimeObserver observer;
+    private final BetweenSteps between;
     private final BlockPool blocks;
     private final PrefixCache prefixes;
     private final Scheduler scheduler;
@@ -53,6 +54,7 @@ public final class StepLoop implements AutoCloseable {
     private volatile boolean stopping;
     /** Whether the thread takes no more messages: then who sends one takes it. Guarded by this. */
     private boolean ended;
+    private volatile boolean busy;
     private volatile int running;
     private volatile int waiting;
     private volatile int blocksUsed;
@@ -71,14 +73,16 @@ public final class StepLoop implements AutoCloseable {
      * @param memory of the cache's blocks; null when they all have theirs
      * @param vocabulary logits per row
      * @param retryAfter tells those that waited too long when to try again
+     * @param between hears of each step
      */
     public StepLoop(Decoder decoder, KvCache cache, BlockMemory memory, int vocabulary, SchedulePolicy policy, Supplier<Duration> retryAfter,
-            RuntimeObserver observer) {
+            RuntimeObserver observer, BetweenSteps between) {
         this.decoder = decoder;
         this.cache = cache;
         this.vocabulary = vocabulary;
         this.retryAfter = retryAfter;
         this.observer = observer;
+        this.between = between;
         blocks = memory == null ? new BlockPool(cache.blocks()) : new BlockPool(cache.blocks(), memory);
         prefixes = new PrefixCache(blocks, cache.blockSize());
         scheduler = new Scheduler(new Scheduler.Limits(decoder.maxLogitRows(), decoder.maxRows(), cache.blockSize()), policy, blocks, prefixes,
@@ -119,6 +123,11 @@ public final class StepLoop implements AutoCloseable {
         return System.nanoTime() - epoch;
     }
 
+    /** Whether steps follow each other, so that what else is computed holds them up. */
+    public boolean busy() {
+        return busy;
+    }
+
     /** Sequences in the batch. */
     public int running() {
         return running;
@@ -148,6 +157,7 @@ public final class StepLoop implements AutoCloseable {
         while (!stopping) {
             try {
                 takeMessages();
+                busy = !scheduler.idle();
                 if (scheduler.idle()) {
                     scheduler.rest();
                     publish();
@@ -291,6 +301,7 @@ public final class StepLoop implements AutoCloseable {
         }
         long nanos = System.nanoTime() - start;
         scheduler.computed(nanos);
+        between.after(decoder, batch.rows(), adapters.segments(), nanos);
         observer.step(new RuntimeObserver.Step(Duration.ofNanos(nanos), plan.size(), distinct(adapters), decodeRows,
                 batch.rows() - decodeRows));
     }

@@ -83,11 +83,11 @@ class FoldTest {
                             }
                         }
                         // As the engine has it, which keeps what cannot be folded.
-                        try (MergedAdapter merged = MergedAdapter.fold(adapter.weights(), bench.base, bench.kernels, DType.F32, Pace.NONE)) {
+                        try (MergedAdapter merged = bench.merged(adapter.weights())) {
                             if (adapter.weights().prefix() == null && !adapter.weights().partial()) {
                                 bench.compare(folder, json, merged.weights());
                             }
-                            assertThat(merged.bytes()).isGreaterThanOrEqualTo(MergedAdapter.bytes(adapter.weights(), bench.base, DType.F32));
+                            assertThat(merged.bytes()).isGreaterThanOrEqualTo(MergedAdapter.bytes(MergedAdapter.folded(adapter.weights()), bench.base, Precision.F32));
                         } catch (InterruptedException e) {
                             throw new AssertionError(e);
                         }
@@ -108,7 +108,7 @@ class FoldTest {
             }
             int[] prompt = {5, 77, 200, 31, 8};
             try (LoadedAdapter mix = AdapterFolder.load(parts, bench.base, bench.kernels);
-                    MergedAdapter merged = MergedAdapter.fold(mix.weights(), bench.base, bench.kernels, DType.F32, Pace.NONE)) {
+                    MergedAdapter merged = bench.merged(mix.weights())) {
                 float[] plain = bench.logits(prompt, null);
                 float[] unmerged = bench.logits(prompt, mix.weights());
                 float[] folded = bench.logits(prompt, merged.weights());
@@ -178,6 +178,10 @@ class FoldTest {
         Bench(Path folder) throws IOException {
             base = Checkpoint.open(folder);
             weights = new BaseWeights(kernels, base);
+        }
+
+        MergedAdapter merged(AdapterWeights adapter) throws InterruptedException {
+            return MergedAdapter.fold(adapter, MergedAdapter.folded(adapter), base, kernels, Precision.F32, Pace.NONE);
         }
 
         float[] logits(int[] prompt, AdapterWeights adapter) {

@@ -37,12 +37,12 @@ class AdapterPlanTest {
             ModuleGroup group = new ModuleGroup(0, 0, -1, List.of(Module.Q, Module.K), both);
 
             Effects effects = new AdapterPlan(List.of(new Segment(replacing, 2, 2), new Segment(replacing, 4, 1), new Segment(adding, 6, 2))).effects(group);
-            assertThat(effects.passes()).containsExactly(
-                    new Pass(0, 2, both),
-                    new Pass(2, 5, List.of(new Projection(own, null, q), new Projection(base, null, k))),
-                    new Pass(5, -1, both));
-            assertThat(effects.before()).as("what the replacement overwrites").isEmpty();
             assertThat(effects.lowRank()).hasSize(3);
+            assertThat(effects.passes()).containsExactly(
+                    new Pass(0, 2, both, List.of()),
+                    new Pass(2, 5, List.of(new Projection(own, null, q), new Projection(base, null, k)), effects.lowRank().subList(0, 2)),
+                    new Pass(5, -1, both, effects.lowRank().subList(2, 3)));
+            assertThat(effects.before()).as("what the replacement overwrites").isEmpty();
 
             assertThat(new AdapterPlan(List.of(new Segment(adding, 0, 3))).effects(group).passes()).as("all rows at once").isEmpty();
         }

@@ -38,6 +38,10 @@ abstract class Remote implements Callable<Integer> {
 
     abstract void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException;
 
+    CommandLine commandLine() {
+        return spec.commandLine();
+    }
+
     PrintWriter out() {
         return spec.commandLine().getOut();
     }
