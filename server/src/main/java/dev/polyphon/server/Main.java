@@ -28,6 +28,7 @@ import dev.polyphon.server.cli.remote.OperationsCommand;
 import dev.polyphon.server.cli.remote.TenantCommands;
 import dev.polyphon.server.cli.remote.TopCommand;
 import dev.polyphon.server.cli.remote.UnloadCommand;
+import dev.polyphon.server.cli.remote.UploadCommand;
 import dev.polyphon.server.cli.remote.UsageCommand;
 import dev.polyphon.server.config.AdapterStorage;
 import dev.polyphon.server.config.ConfigException;
@@ -68,6 +69,7 @@ public final class Main {
                 .addSubcommand(new CommandLine(new AdapterCommand())
                         .addSubcommand(new ListCommand())
                         .addSubcommand(new LoadCommand())
+                        .addSubcommand(new UploadCommand())
                         .addSubcommand(new UnloadCommand())
                         .addSubcommand(new OperationsCommand())
                         .addSubcommand(new CancelCommand())

@@ -15,6 +15,8 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -22,6 +24,7 @@ import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** The client for Java, and the commands that use it, against a real server. */
 class ClientTest {
@@ -151,6 +154,23 @@ class ClientTest {
         Ran again = run("", "adapter", "unload", "french");
         assertThat(again.status()).isEqualTo(1);
         assertThat(run("", "adapter", "load", "french", "/nowhere").status()).isEqualTo(1);
+    }
+
+    @Test
+    void uploadsFoldersAndArchives(@TempDir Path folder) throws IOException {
+        Files.writeString(folder.resolve("adapter_config.json"), "{}");
+        Files.writeString(folder.resolve("adapter_model.safetensors"), "x".repeat(300_000));
+        Files.writeString(folder.resolve("optimizer.pt"), "not an adapter's");
+        Ran uploaded = run("", "adapter", "upload", "org/mine", folder.toString(), "--owner", "acme");
+        assertThat(uploaded.out()).as(uploaded.err()).startsWith("org/mine is uploaded: version ");
+        assertThat(server.runtime.catalog.sent).containsOnlyKeys("adapter_config.json", "adapter_model.safetensors")
+                .containsEntry("adapter_model.safetensors", "x".repeat(300_000));
+        assertThat(server.get("/admin/v1/adapters/org%2Fmine?owner=acme").status()).isEqualTo(200);
+        Path zip = Files.writeString(folder.resolve("a.zip"), "zipped");
+        assertThat(run("", "adapter", "upload", "packed", zip.toString()).status()).isZero();
+        assertThat(run("", "adapter", "upload", "packed", Files.writeString(folder.resolve("a.tgz"), "tarred").toString(), "--replace").status()).isZero();
+        assertThat(run("", "adapter", "upload", "packed", folder.resolve("none").toString()).err()).contains("no such file");
+        assertThat(run("", "adapter", "upload", "packed", folder.resolve("optimizer.pt").toString()).err()).contains("neither a folder nor a .zip");
     }
 
     @Test

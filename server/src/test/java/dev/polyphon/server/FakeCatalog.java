@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentSkipListMap;
 
 /** Adapters that are names only; a folder without a configuration is refused. */
@@ -96,13 +97,16 @@ final class FakeCatalog implements AdapterCatalog {
         return info;
     }
 
-    /** Takes archives that say {@code zipped} or {@code tarred}. */
+    /** Files that were sent one by one, as text. */
+    public final Map<String, String> sent = new ConcurrentHashMap<>();
+
+    /** Takes archives that say {@code zipped} or {@code tarred}, and files. */
     @Override
     public AdapterUpload upload(AdapterRegistration registration) {
         return new AdapterUpload() {
             @Override
-            public void file(String path, InputStream content) {
-                throw new UnsupportedOperationException(path);
+            public void file(String path, InputStream content) throws IOException {
+                sent.put(path, new String(content.readAllBytes(), StandardCharsets.UTF_8));
             }
 
             @Override

@@ -53,7 +53,7 @@ public final class FakeRuntime implements Runtime {
 
     public final List<GenerationRequest> requests = new CopyOnWriteArrayList<>();
     public final BlockingQueue<Held> held = new LinkedBlockingQueue<>();
-    private final FakeCatalog catalog = new FakeCatalog(BASE);
+    final FakeCatalog catalog = new FakeCatalog(BASE);
     public final AtomicInteger running = new AtomicInteger();
     public final AtomicBoolean closed = new AtomicBoolean();
     /** Whether generations are handed to the test. */

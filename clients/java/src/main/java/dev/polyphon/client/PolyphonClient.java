@@ -14,13 +14,17 @@ import java.net.http.HttpResponse.BodyHandler;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.net.http.HttpResponse.BodySubscribers;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 
 /**
  * A server, as seen by its users. Safe for use by many threads. Methods that wait throw {@link PolyphonException} with the server's own message when
@@ -123,6 +127,33 @@ public final class PolyphonClient implements AutoCloseable {
     /** Forgets an adapter; its requests under way finish. */
     public void unloadAdapter(String name) throws IOException, InterruptedException {
         text("/v1/unload_lora_adapter", JSON.createObjectNode().put("lora_name", name));
+    }
+
+    /** Hears how far a transfer is: bytes sent, and all that are to be. */
+    @FunctionalInterface
+    public interface Transfer {
+        void at(long sent, long total);
+    }
+
+    /**
+     * Sends an adapter's files, which the server keeps and registers when they turn out to work.
+     *
+     * @param from its folder, or a .zip, .tar, .tar.gz or .tgz of that
+     * @param query {@code owner}, {@code base}, {@code version} (the hash it must have), {@code replace}
+     * @param transfer called on a thread of the client's
+     * @return what the server says of it
+     */
+    public JsonNode uploadAdapter(String name, Path from, Map<String, String> query, Transfer transfer) throws IOException, InterruptedException {
+        var total = new AtomicLong();
+        AdapterFiles files = AdapterFiles.of(from, sent -> transfer.at(sent, total.get()));
+        total.set(files.bytes());
+        String path = "/admin/v1/adapters/" + encoded(name) + "/files" + query.entrySet().stream()
+                .map(entry -> encoded(entry.getKey()) + "=" + encoded(entry.getValue())).collect(Collectors.joining("&", "?", ""));
+        return JSON.readTree(checked(http.send(request(path).header("Content-Type", files.type()).PUT(files.body()).build(), BodyHandlers.ofString())));
+    }
+
+    private static String encoded(String text) {
+        return URLEncoder.encode(text, StandardCharsets.UTF_8).replace("+", "%20");
     }
 
     /**

@@ -103,7 +103,7 @@ final class AdaptersAdmin {
         return AdapterJson.one(body.flag("load", false) ? catalog.load(registration).join() : catalog.register(registration));
     }
 
-    /** Receives an archive of an adapter's files while it comes, and registers it when it has turned out to work. */
+    /** Receives an adapter's files while they come, in an archive or one by one, and registers it when it has turned out to work. */
     ObjectNode upload(Exchange exchange) throws IOException {
         Query query = Query.of(exchange, UPLOAD);
         AdapterId id = id(exchange);
@@ -114,10 +114,29 @@ final class AdaptersAdmin {
             switch (type) {
                 case "application/zip" -> upload.zip(exchange.body());
                 case "application/x-tar", "application/gzip" -> upload.tar(exchange.body());
-                default -> throw refused(415, null, "unsupported_media_type", "An adapter is sent as application/zip, application/x-tar or application/gzip (a "
-                        + "packed tar), found Content-Type '" + type + "'.");
+                case "multipart/form-data" -> parts(exchange, upload);
+                default -> throw refused(415, null, "unsupported_media_type", "An adapter is sent as application/zip, application/x-tar, application/gzip (a "
+                        + "packed tar) or multipart/form-data, found Content-Type '" + type + "'.");
             }
             return AdapterJson.one(upload.commit());
+        }
+    }
+
+    /** Files one by one; one that is an archive stands for what is in it. */
+    private static void parts(Exchange exchange, AdapterUpload upload) throws IOException {
+        try {
+            Multipart parts = Multipart.of(exchange.body(), exchange.request().header("Content-Type"));
+            for (String name = parts.next(); name != null; name = parts.next()) {
+                if (name.endsWith(".zip")) {
+                    upload.zip(parts.content());
+                } else if (name.matches(".*\\.(tar|tar\\.gz|tgz)")) {
+                    upload.tar(parts.content());
+                } else {
+                    upload.file(name, parts.content());
+                }
+            }
+        } catch (IllegalArgumentException e) {
+            throw invalid("files", "The body cannot be read: " + e.getMessage() + ".");
         }
     }
 

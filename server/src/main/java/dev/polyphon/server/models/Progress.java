@@ -4,7 +4,7 @@ import java.io.PrintStream;
 import java.util.Locale;
 
 /** Tells a person how a transfer goes: one line that is rewritten on a terminal, a line every so often anywhere else. One thread uses it. */
-final class Progress {
+public final class Progress {
     private static final long LIVE_NANOS = 200_000_000L;
     private static final long LOG_NANOS = 5_000_000_000L;
     private static final String CLEAR_LINE = "\r\033[K";
@@ -18,7 +18,7 @@ final class Progress {
     private long shownNanos;
 
     /** @param live whether {@code out} is a terminal */
-    Progress(PrintStream out, boolean live) {
+    public Progress(PrintStream out, boolean live) {
         this.out = out;
         this.live = live;
     }
@@ -29,7 +29,7 @@ final class Progress {
     }
 
     /** A transfer starts. {@code done} bytes of {@code total} are there already; {@code total} 0 means not known. */
-    void start(long done, long total) {
+    public void start(long done, long total) {
         this.total = total;
         startBytes = done;
         startNanos = System.nanoTime();
@@ -37,7 +37,7 @@ final class Progress {
     }
 
     /** {@code done} bytes are there now, those before {@link #start} counted. */
-    void at(long done) {
+    public void at(long done) {
         var now = System.nanoTime();
         if (now - shownNanos < (live ? LIVE_NANOS : LOG_NANOS)) {
             return;
@@ -53,7 +53,7 @@ final class Progress {
         }
     }
 
-    void finish() {
+    public void finish() {
         closeLine();
     }
 

@@ -100,6 +100,11 @@ class AdaptersAdminTest {
         assertThat(server.get(ALL + "/sent").status()).isEqualTo(200);
         assertThat(upload("bad", "application/zip", "bad").status()).isEqualTo(400);
         assertThat(upload("bad", "text/plain", "x").status()).isEqualTo(415);
+        assertThat(upload("bad", "multipart/form-data", "x").error().path("message").asText()).contains("boundary");
+        String form = "--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"%s\"\r\n\r\n%s\r\n--b--\r\n";
+        assertThat(upload("form", "multipart/form-data; boundary=b", form.formatted("x.tar.gz", "tarred")).status()).isEqualTo(200);
+        assertThat(upload("bad", "multipart/form-data; boundary=b", form.formatted("x.zip", "bad")).status()).isEqualTo(400);
+        assertThat(upload("bad", "multipart/form-data; boundary=b", "--b\r\n").error().path("message").asText()).contains("no whole multipart body");
         assertThat(server.get(ALL + "/bad").status()).isEqualTo(404);
     }
 
