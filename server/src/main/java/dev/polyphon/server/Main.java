@@ -4,6 +4,7 @@ import dev.polyphon.engine.Devices;
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
 import dev.polyphon.engine.merge.Precision;
+import dev.polyphon.engine.pool.Eviction;
 import dev.polyphon.engine.pool.PoolOptions;
 import dev.polyphon.engine.pool.source.SourceOptions;
 import dev.polyphon.engine.schedule.Fairness;
@@ -102,7 +103,7 @@ public final class Main {
     private static SchedulePolicy policy(SchedulingConfig config) {
         return new SchedulePolicy(Fairness.valueOf(config.fairness().toUpperCase(Locale.ROOT)), config.outputPrice(),
                 orNone(config.maxWait()), config.tenantQueueLimit(), PrefixSharing.valueOf(config.prefixCache().toUpperCase(Locale.ROOT)),
-                orNone(config.tokenTime()));
+                orNone(config.tokenTime()), orNone(config.clusterTime()));
     }
 
     private static Duration orNone(Duration limit) {
@@ -114,6 +115,7 @@ public final class Main {
         var s3 = from.s3() == null ? null : new SourceOptions.S3(from.s3().endpoint(), from.s3().region(), from.s3().accessKey(), from.s3().secretKey(),
                 from.s3().sessionToken(), from.s3().pathStyle());
         return PoolOptions.of(config.adapterBytes()).withStore(from.store()).withDiskBytes(from.diskBytes()).withHostBytes(from.hostBytes())
+                .withEviction(Eviction.valueOf(from.eviction().toUpperCase(Locale.ROOT).replace('-', '_')))
                 .withLongestWait(from.longestWait()).withUploadBytes(from.uploadBytes())
                 .withSources(SourceOptions.NONE.withHub(from.hub() == null ? null : new SourceOptions.Hub(from.hub(), from.hubToken())).withS3(s3)
                         .withLargestFile(from.fileBytes()));

@@ -159,7 +159,7 @@ public final class Engine implements Runtime {
 
     @Override
     public RuntimeStats stats() {
-        return new RuntimeStats(loop.running(), loop.waiting(), Map.of(), loop.blocks(), loop.blocksUsed(), loop.prefixCache(),
+        return new RuntimeStats(loop.running(), loop.waiting(), loop.waitingByTenant(), loop.blocks(), loop.blocksUsed(), loop.prefixCache(),
                 adapters.loaded(), adapters.bytes(), adapters.tiers());
     }
 

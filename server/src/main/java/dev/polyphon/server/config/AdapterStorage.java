@@ -3,6 +3,7 @@ package dev.polyphon.server.config;
 import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 
 /**
  * Where adapters come from, and what they may take on their way to the model.
@@ -10,6 +11,7 @@ import java.time.Duration;
  * @param store folder that keeps what is registered, uploaded and fetched; null to forget it at the end
  * @param diskBytes bytes that uploads and copies may take there
  * @param hostBytes bytes of files kept in this machine's memory
+ * @param eviction which adapters give way first where the model computes: cost-aware, lfu or lru
  * @param longestWait a request waits for its adapter so long at most
  * @param uploadBytes bytes that an upload may have
  * @param fileBytes bytes that a file from a hub or from S3 may have
@@ -18,7 +20,7 @@ import java.time.Duration;
  * @param s3 null for none
  */
 public record AdapterStorage(
-        Path store, long diskBytes, long hostBytes, Duration longestWait, long uploadBytes, long fileBytes, URI hub, String hubToken, S3 s3) {
+        Path store, long diskBytes, long hostBytes, String eviction, Duration longestWait, long uploadBytes, long fileBytes, URI hub, String hubToken, S3 s3) {
 
     /**
      * @param endpoint null for Amazon's of the region
@@ -52,6 +54,7 @@ public record AdapterStorage(
                 store.isEmpty() ? null : Path.of(store),
                 adapters.bytes("diskBytes", 16L << 30, 0, 1L << 50),
                 adapters.bytes("hostBytes", 256 << 20, 0, 1L << 50),
+                adapters.oneOf("eviction", "cost-aware", List.of("cost-aware", "lfu", "lru")),
                 adapters.duration("longestWait", Duration.ofMinutes(1), Duration.ofMillis(1), Duration.ofHours(1)),
                 adapters.bytes("uploadBytes", 1 << 30, 1 << 10, 1L << 50),
                 adapters.bytes("fileBytes", 4L << 30, 1 << 10, 1L << 50),

@@ -166,7 +166,8 @@ public record PolyphonConfig(
                 scheduling.duration("maxWait", Duration.ofMinutes(5), Duration.ZERO, HOUR),
                 tenantQueueLimit > 0 ? tenantQueueLimit : queueLimit - queueLimit / 8,
                 scheduling.oneOf("prefixCache", "tenant", List.of("tenant", "shared", "off")),
-                scheduling.duration("tokenTime", Duration.ofMillis(200), Duration.ZERO, HOUR));
+                scheduling.duration("tokenTime", Duration.ofMillis(200), Duration.ZERO, HOUR),
+                scheduling.duration("clusterTime", Duration.ofSeconds(1), Duration.ZERO, Duration.ofMinutes(10)));
     }
 
     private static TenancySettings tenancy(Section tenants, Section jwt) {

@@ -11,6 +11,7 @@ import java.time.Duration;
  * @param tenantQueueLimit most sequences of one tenant waiting and running, beyond which its requests are refused
  * @param prefixCache which requests may use what was computed for the beginning of others: tenant, shared or off
  * @param tokenTime longest a step should take in which sequences go on and prompts are read; 0 for any
+ * @param clusterTime a request is passed by those of its tenant that came so much later, if their adapter runs already; 0 for none
  */
 public record SchedulingConfig(String fairness, int outputPrice, Duration maxWait, int tenantQueueLimit, String prefixCache,
-        Duration tokenTime) {}
+        Duration tokenTime, Duration clusterTime) {}

@@ -133,7 +133,7 @@ public final class AdapterPool implements AutoCloseable {
         fetcher = new Fetcher(options.sources());
         VersionFiles files = new VersionFiles(disk, fetcher);
         host = new HostTier(files, options.hostBytes(), registry::pinned);
-        slots = new Slots(memory, resident -> resident.variant.key.parts().stream().anyMatch(part -> registry.pinned(part.number())));
+        slots = new Slots(memory, options.eviction(), resident -> resident.variant.key.parts().stream().anyMatch(part -> registry.pinned(part.number())));
         variants = new Variants(executor, slots);
         memory.listen(new MemoryBudget.Listener() {
             @Override

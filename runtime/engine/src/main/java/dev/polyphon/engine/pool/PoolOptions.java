@@ -11,16 +11,17 @@ import java.time.Duration;
  * @param diskBytes bytes that uploads and copies may take there
  * @param hostBytes bytes of files kept in this machine's memory
  * @param deviceBytes bytes that adapters are sure of where the model computes
+ * @param eviction which adapters give way there first
  * @param longestWait a request waits for its adapter so long at most
  * @param recheck an adapter in use that is read in place is looked at for changes so often at most
  * @param uploadBytes bytes that an upload may have, packed or not
  */
 public record PoolOptions(
-        Path store, long diskBytes, long hostBytes, long deviceBytes, Duration longestWait, Duration recheck, long uploadBytes, SourceOptions sources) {
+        Path store, long diskBytes, long hostBytes, long deviceBytes, Eviction eviction, Duration longestWait, Duration recheck, long uploadBytes, SourceOptions sources) {
 
     /** Nothing is kept at the end; folders and uploads are the only sources. */
     public static PoolOptions of(long deviceBytes) {
-        return new PoolOptions(null, 16L << 30, 256L << 20, deviceBytes, Duration.ofMinutes(1), Duration.ofSeconds(1), 1L << 30, SourceOptions.NONE);
+        return new PoolOptions(null, 16L << 30, 256L << 20, deviceBytes, Eviction.COST_AWARE, Duration.ofMinutes(1), Duration.ofSeconds(1), 1L << 30, SourceOptions.NONE);
     }
 
     public PoolOptions {
@@ -37,34 +38,38 @@ public record PoolOptions(
     }
 
     public PoolOptions withStore(Path value) {
-        return new PoolOptions(value, diskBytes, hostBytes, deviceBytes, longestWait, recheck, uploadBytes, sources);
+        return new PoolOptions(value, diskBytes, hostBytes, deviceBytes, eviction, longestWait, recheck, uploadBytes, sources);
     }
 
     public PoolOptions withDiskBytes(long value) {
-        return new PoolOptions(store, value, hostBytes, deviceBytes, longestWait, recheck, uploadBytes, sources);
+        return new PoolOptions(store, value, hostBytes, deviceBytes, eviction, longestWait, recheck, uploadBytes, sources);
     }
 
     public PoolOptions withHostBytes(long value) {
-        return new PoolOptions(store, diskBytes, value, deviceBytes, longestWait, recheck, uploadBytes, sources);
+        return new PoolOptions(store, diskBytes, value, deviceBytes, eviction, longestWait, recheck, uploadBytes, sources);
     }
 
     public PoolOptions withDeviceBytes(long value) {
-        return new PoolOptions(store, diskBytes, hostBytes, value, longestWait, recheck, uploadBytes, sources);
+        return new PoolOptions(store, diskBytes, hostBytes, value, eviction, longestWait, recheck, uploadBytes, sources);
+    }
+
+    public PoolOptions withEviction(Eviction value) {
+        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, value, longestWait, recheck, uploadBytes, sources);
     }
 
     public PoolOptions withLongestWait(Duration value) {
-        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, value, recheck, uploadBytes, sources);
+        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, eviction, value, recheck, uploadBytes, sources);
     }
 
     public PoolOptions withRecheck(Duration value) {
-        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, longestWait, value, uploadBytes, sources);
+        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, eviction, longestWait, value, uploadBytes, sources);
     }
 
     public PoolOptions withUploadBytes(long value) {
-        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, longestWait, recheck, value, sources);
+        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, eviction, longestWait, recheck, value, sources);
     }
 
     public PoolOptions withSources(SourceOptions value) {
-        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, longestWait, recheck, uploadBytes, value);
+        return new PoolOptions(store, diskBytes, hostBytes, deviceBytes, eviction, longestWait, recheck, uploadBytes, value);
     }
 }

@@ -5,9 +5,6 @@ import java.util.List;
 
 /** An adapter where the model computes. Guarded by the pool. */
 final class Resident {
-    /** A load takes time for each byte and as much as for so many by itself. */
-    private static final double FIXED_COST_BYTES = 1 << 20;
-
     final LoadedAdapter adapter;
     final Variant variant;
     /** Of the sources it was read from. */
@@ -35,12 +32,8 @@ final class Resident {
         uses++;
     }
 
-    /**
-     * What is gained for a byte by keeping it (GreedyDual-Size-Frequency, Cherkasova 1998): uses times the cost of a load by its size, on top of what
-     * the last that gave way was worth, so that what was popular once ages.
-     */
-    void appraise(double inflation, long newTurn) {
-        priority = inflation + uses * (bytes() + FIXED_COST_BYTES) / Math.max(1, bytes());
+    void appraise(Eviction eviction, double inflation, long newTurn) {
+        priority = eviction.worth(uses, bytes(), inflation);
         turn = newTurn;
     }
 

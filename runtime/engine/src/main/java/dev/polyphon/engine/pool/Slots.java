@@ -38,6 +38,7 @@ final class Slots {
     private record Waiting(long bytes, CompletableFuture<Room> room) {}
 
     private final Account memory;
+    private final Eviction eviction;
     private final Predicate<Resident> pinned;
     private Consumer<Resident> evict = resident -> {};
     private final TreeSet<Resident> idle = new TreeSet<>(WORTH);
@@ -50,8 +51,9 @@ final class Slots {
     private long misses;
     private long evictions;
 
-    Slots(Account memory, Predicate<Resident> pinned) {
+    Slots(Account memory, Eviction eviction, Predicate<Resident> pinned) {
         this.memory = memory;
+        this.eviction = eviction;
         this.pinned = pinned;
     }
 
@@ -200,7 +202,7 @@ final class Slots {
 
     /** Nobody uses an adapter any more. */
     void rest(Resident resident) {
-        resident.appraise(inflation, turns++);
+        resident.appraise(eviction, inflation, turns++);
         idle.add(resident);
         idleBytes += resident.bytes();
         serve();

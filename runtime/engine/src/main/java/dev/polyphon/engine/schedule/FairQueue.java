@@ -1,11 +1,14 @@
 package dev.polyphon.engine.schedule;
 
+import dev.polyphon.engine.model.AdapterWeights;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Predicate;
 
 /**
  * The sequences that wait, and whose turn it is: fair queueing by virtual token counters (VTC, Sheng et al. 2024, weighted). Each client has a counter of the
@@ -17,7 +20,13 @@ import java.util.Set;
 final class FairQueue {
     private static final int FIRST_SWEEP = 64;
 
+    /** So many of a client's are looked at for one to go before the first. */
+    private static final int MOST_LOOKED_AT = 64;
+
     private final double outputPrice;
+    private final long clusterTime;
+    private final Predicate<AdapterWeights> running;
+    private final Map<String, Integer> byTenant = new ConcurrentHashMap<>();
     private final Map<String, Client> clients = new HashMap<>();
     /** Those with something that waits. */
     private final Set<Client> waiting = new LinkedHashSet<>();
@@ -26,9 +35,15 @@ final class FairQueue {
     private int size;
     private long arrivals;
 
-    /** @param outputPrice what a token of output counts, one of a prompt being 1 */
-    FairQueue(double outputPrice) {
+    /**
+     * @param outputPrice what a token of output counts, one of a prompt being 1
+     * @param clusterTime a sequence is passed by those of its client that are due so much later, if their adapter runs already
+     * @param running tells that
+     */
+    FairQueue(double outputPrice, long clusterTime, Predicate<AdapterWeights> running) {
         this.outputPrice = outputPrice;
+        this.clusterTime = clusterTime;
+        this.running = running;
     }
 
     /** Takes a sequence that is new. */
@@ -54,6 +69,7 @@ final class FairQueue {
         }
         if (client.waiting.add(sequence)) {
             size++;
+            byTenant.merge(sequence.standing().tenant(), 1, Integer::sum);
         }
     }
 
@@ -64,6 +80,7 @@ final class FairQueue {
             return false;
         }
         size--;
+        byTenant.computeIfPresent(sequence.standing().tenant(), (tenant, count) -> count == 1 ? null : Integer.valueOf(count - 1));
         if (client.waiting.isEmpty()) {
             waiting.remove(client);
             lastToWait = client;
@@ -71,10 +88,26 @@ final class FairQueue {
         return true;
     }
 
-    /** The sequence whose turn it is, or null. */
+    /**
+     * The sequence whose turn it is, or null. Of the client whose turn it is, one goes first whose adapter runs already, so that a step has fewer: whoever it
+     * passes has been due for a short time at most, and counts what it gets to the same client.
+     */
     Sequence first() {
         Client first = least();
-        return first == null ? null : first.waiting.first();
+        if (first == null) {
+            return null;
+        }
+        Sequence due = first.waiting.first();
+        int looked = 0;
+        for (Sequence one : first.waiting) {
+            if (one.standing().turn() - due.standing().turn() > clusterTime || looked++ == MOST_LOOKED_AT) {
+                break;
+            }
+            if (one.adapter() == null || running.test(one.adapter())) {
+                return one;
+            }
+        }
+        return due;
     }
 
     private Client least() {
@@ -110,6 +143,11 @@ final class FairQueue {
 
     int size() {
         return size;
+    }
+
+    /** How many wait by tenant, for any thread to look at. */
+    Map<String, Integer> byTenant() {
+        return byTenant;
     }
 
     List<Sequence> everything() {

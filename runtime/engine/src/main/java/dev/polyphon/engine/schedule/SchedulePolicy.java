@@ -12,9 +12,11 @@ import java.util.Objects;
  * @param tenantQueueLimit most sequences of one tenant accepted and not yet finished, beyond which its requests are refused
  * @param prefixCache which requests may use what was computed for the beginning of others
  * @param tokenTime longest a step should take in which sequences go on and prompts are read; null for any
+ * @param clusterTime a sequence is passed by those of its client that are due so much later, if their adapter runs already; null for none
  */
-public record SchedulePolicy(Fairness fairness, double outputPrice, Duration maxWait, int tenantQueueLimit, PrefixSharing prefixCache, Duration tokenTime) {
-    public static final SchedulePolicy DEFAULT = new SchedulePolicy(Fairness.TENANT, 2, null, Integer.MAX_VALUE, PrefixSharing.TENANT, null);
+public record SchedulePolicy(Fairness fairness, double outputPrice, Duration maxWait, int tenantQueueLimit, PrefixSharing prefixCache, Duration tokenTime,
+        Duration clusterTime) {
+    public static final SchedulePolicy DEFAULT = new SchedulePolicy(Fairness.TENANT, 2, null, Integer.MAX_VALUE, PrefixSharing.TENANT, null, null);
 
     public SchedulePolicy {
         Objects.requireNonNull(fairness);
@@ -28,28 +30,35 @@ public record SchedulePolicy(Fairness fairness, double outputPrice, Duration max
         if (tokenTime != null && (tokenTime.isNegative() || tokenTime.isZero())) {
             throw new IllegalArgumentException("tokenTime must be above 0, found " + tokenTime);
         }
+        if (clusterTime != null && (clusterTime.isNegative() || clusterTime.isZero())) {
+            throw new IllegalArgumentException("clusterTime must be above 0, found " + clusterTime);
+        }
         if (tenantQueueLimit < 1) {
             throw new IllegalArgumentException("tenantQueueLimit must be 1 or more, found " + tenantQueueLimit);
         }
     }
 
     public SchedulePolicy withFairness(Fairness value) {
-        return new SchedulePolicy(value, outputPrice, maxWait, tenantQueueLimit, prefixCache, tokenTime);
+        return new SchedulePolicy(value, outputPrice, maxWait, tenantQueueLimit, prefixCache, tokenTime, clusterTime);
     }
 
     public SchedulePolicy withMaxWait(Duration value) {
-        return new SchedulePolicy(fairness, outputPrice, value, tenantQueueLimit, prefixCache, tokenTime);
+        return new SchedulePolicy(fairness, outputPrice, value, tenantQueueLimit, prefixCache, tokenTime, clusterTime);
     }
 
     public SchedulePolicy withTenantQueueLimit(int value) {
-        return new SchedulePolicy(fairness, outputPrice, maxWait, value, prefixCache, tokenTime);
+        return new SchedulePolicy(fairness, outputPrice, maxWait, value, prefixCache, tokenTime, clusterTime);
     }
 
     public SchedulePolicy withPrefixCache(PrefixSharing value) {
-        return new SchedulePolicy(fairness, outputPrice, maxWait, tenantQueueLimit, value, tokenTime);
+        return new SchedulePolicy(fairness, outputPrice, maxWait, tenantQueueLimit, value, tokenTime, clusterTime);
     }
 
     public SchedulePolicy withTokenTime(Duration value) {
-        return new SchedulePolicy(fairness, outputPrice, maxWait, tenantQueueLimit, prefixCache, value);
+        return new SchedulePolicy(fairness, outputPrice, maxWait, tenantQueueLimit, prefixCache, value, clusterTime);
+    }
+
+    public SchedulePolicy withClusterTime(Duration value) {
+        return new SchedulePolicy(fairness, outputPrice, maxWait, tenantQueueLimit, prefixCache, tokenTime, value);
     }
 }

@@ -1,5 +1,6 @@
 package dev.polyphon.engine.schedule;
 
+import dev.polyphon.engine.model.AdapterWeights;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -47,6 +48,8 @@ final class Scheduler {
     private final Listener listener;
     /** In order of admission. */
     private final List<Sequence> running = new ArrayList<>();
+    /** By adapter, how many of those use it. */
+    private final Map<AdapterWeights, Integer> adapters = new IdentityHashMap<>();
     private List<Work> plan = List.of();
     private int decodeRows;
     private long admissions;
@@ -56,7 +59,7 @@ final class Scheduler {
         this.blocks = blocks;
         this.cache = cache;
         this.listener = listener;
-        queue = new FairQueue(policy.outputPrice());
+        queue = new FairQueue(policy.outputPrice(), policy.clusterTime() == null ? -1 : policy.clusterTime().toNanos(), adapters::containsKey);
         pacer = new ChunkPacer(policy.tokenTime());
     }
 
@@ -85,6 +88,11 @@ final class Scheduler {
 
     int waiting() {
         return queue.size();
+    }
+
+    /** How many wait by tenant, for any thread to look at. */
+    Map<String, Integer> waitingByTenant() {
+        return queue.byTenant();
     }
 
     boolean idle() {
@@ -247,6 +255,9 @@ final class Scheduler {
     private void enter(Sequence sequence, int[] cached) {
         queue.remove(sequence);
         running.add(sequence);
+        if (sequence.adapter() != null) {
+            adapters.merge(sequence.adapter(), 1, Integer::sum);
+        }
         cache.adopt(sequence, cached);
         boolean again = sequence.begun();
         sequence.enters(admissions++);
@@ -258,6 +269,7 @@ final class Scheduler {
 
     private void leave(Sequence sequence) {
         running.remove(sequence);
+        adapters.computeIfPresent(sequence.adapter(), (adapter, count) -> count == 1 ? null : Integer.valueOf(count - 1));
         sequence.leaves();
         sequence.releaseBlocks(blocks);
     }

@@ -138,6 +138,11 @@ public final class StepLoop implements AutoCloseable {
         return waiting;
     }
 
+    /** Of those in the queue, how many are whose. */
+    public Map<String, Integer> waitingByTenant() {
+        return Map.copyOf(scheduler.waitingByTenant());
+    }
+
     /** Blocks of the cache in use. */
     public int blocksUsed() {
         return blocksUsed;

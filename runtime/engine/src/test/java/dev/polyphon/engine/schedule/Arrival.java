@@ -9,6 +9,6 @@ import dev.polyphon.runtime.Scheduling;
  * @param adapter its number; -1 for none
  * @param output tokens it generates
  */
-record Arrival(long time, Scheduling scheduling, int adapter, int[] prompt, int output) {
+public record Arrival(long time, Scheduling scheduling, int adapter, int[] prompt, int output) {
     static final long SECOND = 1_000_000_000L;
 }

@@ -3,6 +3,7 @@ package dev.polyphon.engine.schedule;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.runtime.Scheduling;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -82,6 +83,38 @@ class FairnessTest {
     }
 
     @Test
+    void oneWhoseAdapterRunsGoesFirstWithinItsClientAndForAShortTime() {
+        List<AdapterWeights> running = new ArrayList<>();
+        FairQueue queue = new FairQueue(2, 10, running::contains);
+        AdapterWeights a = new AdapterWeights("a", 1, Map.of());
+        AdapterWeights b = new AdapterWeights("b", 1, Map.of());
+        Sequence due = queued(queue, "c", a, 0);
+        Sequence soon = queued(queue, "c", b, 10);
+        Sequence later = queued(queue, "c", b, 11);
+        Sequence others = queued(queue, "d", b, 12);
+        assertThat(queue.first()).isSameAs(due);
+        running.add(b);
+        assertThat(queue.first()).as("not that of another client, which came later").isSameAs(soon);
+        queue.remove(soon);
+        assertThat(queue.first()).as("one may wait so long").isSameAs(due);
+        queue.chargePrompt(due, 1);
+        assertThat(queue.first()).isSameAs(others);
+        queue.chargePrompt(others, 1);
+        queue.chargeOutput(others);
+        queue.remove(due);
+        assertThat(queue.first()).isSameAs(later);
+        assertThat(queue.byTenant()).isEqualTo(Map.of("c", 1, "d", 1));
+        queue.remove(others);
+        assertThat(queue.byTenant()).isEqualTo(Map.of("c", 1));
+    }
+
+    private static Sequence queued(FairQueue queue, String client, AdapterWeights adapter, long turn) {
+        Sequence sequence = new Sequence(new int[2], adapter, new Standing(client, client, 1, turn, Long.MAX_VALUE, null));
+        queue.add(sequence);
+        return sequence;
+    }
+
+    @Test
     void nobodySavesUpWhileIdle() {
         World world = new World(3, 4, 16, 4, 400);
         for (int i = 0; i < 300; i++) {
@@ -122,9 +155,9 @@ class FairnessTest {
 
     @Test
     void clientsAreForgottenOnceThatChangesNothing() {
-        FairQueue queue = new FairQueue(2);
+        FairQueue queue = new FairQueue(2, -1, adapter -> false);
         for (int i = 0; i < 10_000; i++) {
-            Sequence sequence = new Sequence(new int[1 + i % 7], null, new Standing("c" + i, 1, 0, Long.MAX_VALUE, null));
+            Sequence sequence = new Sequence(new int[1 + i % 7], null, new Standing("c" + i, "c" + i, 1, 0, Long.MAX_VALUE, null));
             queue.add(sequence);
             queue.remove(sequence);
             queue.chargePrompt(sequence, sequence.length());
@@ -134,7 +167,7 @@ class FairnessTest {
 
     @Test
     void prioritiesAndDeadlinesOrderAClientsOwnRequests() {
-        FairQueue queue = new FairQueue(2);
+        FairQueue queue = new FairQueue(2, -1, adapter -> false);
         Scheduling plain = Scheduling.of("t");
         long second = Duration.ofSeconds(1).toNanos();
         Sequence first = queued(queue, plain, 0);
@@ -160,7 +193,7 @@ class FairnessTest {
     @Test
     void onlyWhatHasNotBegunBecomesOverdue() {
         World world = new World(1, 1, 4, 1, 40);
-        Standing limited = new Standing("c", 1, 0, 100, null);
+        Standing limited = new Standing("c", "c", 1, 0, 100, null);
         Sequence begun = world.arrive(limited, 4, 10);
         Sequence waits = world.arrive(limited, 4, 10);
         world.arrive("c", 1, 4, 10);

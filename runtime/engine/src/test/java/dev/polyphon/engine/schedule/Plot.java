@@ -7,8 +7,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
-/** A line chart as SVG, with a logarithmic vertical axis. */
-final class Plot {
+/** A line chart as SVG, with a logarithmic vertical axis; or percentages over a logarithmic horizontal one. */
+public final class Plot {
     private static final int WIDTH = 720;
     private static final int HEIGHT = 360;
     private static final int LEFT = 60;
@@ -23,35 +23,45 @@ final class Plot {
     private final String across;
     private final String up;
     private final List<Line> lines = new ArrayList<>();
+    private boolean percent;
 
-    Plot(String title, String across, String up) {
+    public Plot(String title, String across, String up) {
         this.title = title;
         this.across = across;
         this.up = up;
     }
 
+    /** What goes up is percent, from 0 to 100, and what goes across doubles from each of a line's points to the next. */
+    public Plot percent() {
+        percent = true;
+        return this;
+    }
+
     /** Adds a line through points [x, y], y above 0. */
-    Plot line(String name, List<double[]> points) {
+    public Plot line(String name, List<double[]> points) {
         lines.add(new Line(name, points));
         return this;
     }
 
-    void write(Path file) throws IOException {
+    public void write(Path file) throws IOException {
         double right = lines.stream().flatMap(l -> l.points.stream()).mapToDouble(p -> p[0]).max().orElse(1);
+        double left = lines.stream().flatMap(l -> l.points.stream()).mapToDouble(p -> p[0]).min().orElse(0);
         double low = Math.floor(Math.log10(lines.stream().flatMap(l -> l.points.stream()).mapToDouble(p -> p[1]).min().orElse(1)));
         double high = Math.ceil(Math.log10(lines.stream().flatMap(l -> l.points.stream()).mapToDouble(p -> p[1]).max().orElse(10)));
         StringBuilder svg = new StringBuilder();
         svg.append("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">%n".formatted(WIDTH, HEIGHT));
         svg.append("<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n");
         svg.append("<text x=\"%d\" y=\"18\" font-size=\"14\">%s</text>%n".formatted(LEFT, title));
-        for (int power = (int) low; power <= high; power++) {
-            double y = y(Math.pow(10, power), low, high);
+        for (int step = 0; step <= (percent ? 4 : high - low); step++) {
+            double value = percent ? 25 * step : Math.pow(10, low + step);
+            double y = y(value, low, high);
             svg.append(String.format(Locale.ROOT, "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>%n", LEFT, WIDTH - RIGHT, y, y));
-            svg.append(String.format(Locale.ROOT, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>%n", LEFT - 6, y + 4, number(Math.pow(10, power))));
+            svg.append(String.format(Locale.ROOT, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>%n", LEFT - 6, y + 4, number(value)));
         }
-        for (int i = 0; i <= 4; i++) {
-            double value = right * i / 4;
-            svg.append(String.format(Locale.ROOT, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>%n", x(value, right), HEIGHT - BOTTOM + 16, number(value)));
+        int marks = percent ? (int) Math.round(Math.log(right / left) / Math.log(2)) : 4;
+        for (int i = 0; i <= marks; i++) {
+            double value = percent ? left * (1 << i) : right * i / 4;
+            svg.append(String.format(Locale.ROOT, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>%n", x(value, left, right), HEIGHT - BOTTOM + 16, number(value)));
         }
         svg.append("<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>%n".formatted((WIDTH + LEFT) / 2, HEIGHT - 8, across));
         svg.append("<text transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"middle\">%s</text>%n".formatted(HEIGHT / 2, up));
@@ -59,7 +69,7 @@ final class Plot {
             String colour = COLOURS[i % COLOURS.length];
             StringBuilder path = new StringBuilder();
             for (double[] point : lines.get(i).points) {
-                path.append(String.format(Locale.ROOT, "%.1f,%.1f ", x(point[0], right), y(point[1], low, high)));
+                path.append(String.format(Locale.ROOT, "%.1f,%.1f ", x(point[0], left, right), y(point[1], low, high)));
             }
             svg.append("<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.6\" points=\"%s\"/>%n".formatted(colour, path.toString().strip()));
             svg.append("<text x=\"%d\" y=\"%d\" fill=\"%s\">%s</text>%n".formatted(LEFT + i * 215, TOP - 6, colour, lines.get(i).name));
@@ -69,12 +79,12 @@ final class Plot {
         Files.writeString(file, svg);
     }
 
-    private static double x(double value, double right) {
-        return LEFT + value / right * (WIDTH - LEFT - RIGHT);
+    private double x(double value, double left, double right) {
+        return LEFT + (percent ? Math.log(value / left) / Math.log(right / left) : value / right) * (WIDTH - LEFT - RIGHT);
     }
 
-    private static double y(double value, double low, double high) {
-        return TOP + (high - Math.log10(value)) / (high - low) * (HEIGHT - TOP - BOTTOM);
+    private double y(double value, double low, double high) {
+        return TOP + (percent ? 1 - value / 100 : (high - Math.log10(value)) / (high - low)) * (HEIGHT - TOP - BOTTOM);
     }
 
     private static String number(double value) {

@@ -17,7 +17,7 @@ class PrefixCacheTest {
     private final World world = new World(1, 8, 64, 4, 100);
 
     private static Standing scope(String scope) {
-        return new Standing("c", 1, 0, Long.MAX_VALUE, scope);
+        return new Standing("c", "c", 1, 0, Long.MAX_VALUE, scope);
     }
 
     /** How many tokens of a prompt need not be computed. */
@@ -39,7 +39,7 @@ class PrefixCacheTest {
         int arrivals = 40;
         for (int i = 0; i < 3000 && (arrivals > 0 || !crowd.goal.isEmpty()); i++) {
             while (arrivals > 0 && crowd.random.nextInt(3) == 0) {
-                Standing standing = new Standing("c" + crowd.random.nextInt(2), 1, 0, Long.MAX_VALUE, "s" + crowd.random.nextInt(2));
+                Standing standing = new Standing("t", "c" + crowd.random.nextInt(2), 1, 0, Long.MAX_VALUE, "s" + crowd.random.nextInt(2));
                 crowd.arriveAtRandom(standing, start);
                 arrivals--;
             }

@@ -43,6 +43,7 @@ final class SimulationReport {
         chunks();
         blocks();
         prefixes();
+        clusters();
         shares();
     }
 
@@ -69,6 +70,17 @@ final class SimulationReport {
             Outcome outcome = Simulation.run(SERVER.with(SERVER.policy().withTokenTime(millis == 0 ? null : Duration.ofMillis(millis))), trace);
             cells(millis == 0 ? "0s" : millis + "ms", seconds(Simulation.quantile(outcome.gaps(), 0.5)), seconds(Simulation.quantile(outcome.gaps(), 0.99)),
                     first(outcome, f -> true, 0.5), first(outcome, f -> true, 0.99), seconds(outcome.seconds()));
+        }
+    }
+
+    /** With the neighbour, on a machine on which each adapter in a step takes as long as a row. */
+    private static void clusters() {
+        header("clusterTime", "adapters in a step", "others: first token p50", "p99", "neighbour: p50", "p99", "all done after");
+        List<Arrival> trace = load(100);
+        Server dear = new Server(new Simulation.Machine(6, 2, 2), SERVER.limits(), SERVER.blocks(), SERVER.queueLimit(), SERVER.policy());
+        for (int seconds : new int[] {0, 1, 5, 20}) {
+            Outcome outcome = Simulation.run(dear.with(SERVER.policy().withClusterTime(seconds == 0 ? null : Duration.ofSeconds(seconds))), trace);
+            row(seconds + "s | %.1f".formatted(outcome.adapters()), outcome, NOISY.negate(), NOISY);
         }
     }
 

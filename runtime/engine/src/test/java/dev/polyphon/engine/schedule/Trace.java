@@ -12,7 +12,7 @@ import java.util.SplittableRandom;
 import java.util.random.RandomGenerator;
 
 /** Loads for {@link Simulation}: made up, or recorded. */
-final class Trace {
+public final class Trace {
     private static final int VOCABULARY = 32_000;
 
     private Trace() {}
@@ -25,9 +25,9 @@ final class Trace {
      * @param adapters their number; tenant {@code t} uses every one of them whose number leaves {@code t}, popular as Zipf says
      * @param instructions tokens with which all prompts for an adapter begin
      */
-    record Load(long seed, double seconds, int tenants, double rate, double noise, int adapters, double zipf, int instructions) {
+    public record Load(long seed, double seconds, int tenants, double rate, double noise, int adapters, double zipf, int instructions) {
 
-        List<Arrival> make() {
+        public List<Arrival> make() {
             double[] popularity = new double[adapters / tenants];
             double sum = 0;
             for (int i = 0; i < popularity.length; i++) {

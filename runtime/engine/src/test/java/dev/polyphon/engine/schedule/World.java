@@ -20,6 +20,8 @@ import java.util.stream.IntStream;
 
 /** A scheduler whose sequences are "computed" by counting, with every invariant checked at every step. */
 final class World {
+    /** In steps, which are what time is measured in here. */
+    static final int CLUSTER_TIME = 6;
     static final double OUTPUT_PRICE = SchedulePolicy.DEFAULT.outputPrice();
 
     final Random random;
@@ -38,6 +40,7 @@ final class World {
     private final long[][] content;
     private final int longest;
     int finished;
+    private long now;
 
     World(long seed, int maxSequences, int stepTokens, int blockSize, int blockCount) {
         this(seed, maxSequences, stepTokens, blockSize, new BlockPool(blockCount), blockCount);
@@ -52,9 +55,12 @@ final class World {
         limits = new Scheduler.Limits(maxSequences, stepTokens, blockSize);
         prefixes = new PrefixCache(blocks, blockSize);
         content = new long[blockCount][blockSize];
-        scheduler = new Scheduler(limits, SchedulePolicy.DEFAULT.withTokenTime(Duration.ofNanos(100)), blocks, prefixes, new Scheduler.Listener() {
+        scheduler = new Scheduler(limits, SchedulePolicy.DEFAULT.withTokenTime(Duration.ofNanos(100)).withClusterTime(Duration.ofNanos(CLUSTER_TIME)), blocks, prefixes, new Scheduler.Listener() {
             @Override
-            public void admitted(Sequence sequence) {}
+            public void admitted(Sequence sequence) {
+                goal.keySet().stream().filter(s -> !s.admitted() && s.client() == sequence.client()).forEach(passed -> assertThat(
+                        sequence.standing().turn() - passed.standing().turn()).as("how much later one was due that passed another").isLessThanOrEqualTo(CLUSTER_TIME));
+            }
 
             @Override
             public void preempted(Sequence sequence) {
@@ -82,7 +88,7 @@ final class World {
 
     /** A sequence of a client that is next in that client's line. */
     Sequence arrive(String client, double share, int prompt, int generate) {
-        return arrive(new Standing(client, share, 0, Long.MAX_VALUE, null), prompt, generate);
+        return arrive(new Standing(client, client, share, now, Long.MAX_VALUE, null), prompt, generate);
     }
 
     Sequence arrive(Standing standing, int prompt, int generate) {
@@ -96,7 +102,7 @@ final class World {
     }
 
     Sequence arriveAtRandom(String client, double share) {
-        return arriveAtRandom(new Standing(client, share, 0, Long.MAX_VALUE, null), new int[0]);
+        return arriveAtRandom(new Standing(client, client, share, now, Long.MAX_VALUE, null), new int[0]);
     }
 
     /** A sequence of random length with any adapter that it has room for, which may begin with a part of another's prompt. */
@@ -123,6 +129,7 @@ final class World {
     }
 
     List<Work> step() {
+        now++;
         List<Work> plan = scheduler.plan();
         assertThat(plan.isEmpty()).as("work-conserving").isEqualTo(goal.isEmpty());
         checkPlan(plan);
