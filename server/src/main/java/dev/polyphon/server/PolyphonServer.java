@@ -64,7 +64,7 @@ public final class PolyphonServer implements AutoCloseable {
         var observation = new Observation(config.observe(), runtime);
         var statistics = new Statistics();
         var requests = new Observers(List.of(observation.requests(), statistics));
-        OpenAiApi.addTo(router, runtime, config.limits(), config.adapters(), requests);
+        OpenAiApi.addTo(router, runtime, config.limits(), config.embeddings(), config.adapters(), requests);
         KserveApi.addTo(router, runtime, config.limits(), config.adapters(), requests, statistics, () -> ready);
         AdminApi.addTo(router, runtime, config.adapters(), operations, tenancy);
         Console.addTo(router, runtime);

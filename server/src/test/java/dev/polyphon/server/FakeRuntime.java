@@ -3,6 +3,7 @@ package dev.polyphon.server;
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterMerges;
 import dev.polyphon.runtime.AdapterOperations;
+import dev.polyphon.runtime.EmbeddingRequest;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
@@ -12,15 +13,19 @@ import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
+import dev.polyphon.runtime.TextCodec;
 import dev.polyphon.runtime.TokenEvent;
 import dev.polyphon.runtime.TokenLogprobs;
 import dev.polyphon.runtime.TokenSink;
+import dev.polyphon.runtime.ToolFormat;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -30,6 +35,8 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /**
  * A runtime that computes nothing. It answers a prompt with the words of {@code adapter:prompt}, one a token, on a step thread of its own; or
@@ -39,6 +46,7 @@ public final class FakeRuntime implements Runtime {
     public static final String BASE = "org/base-135m";
     public static final int VOCABULARY = 1000;
     public static final int CONTEXT = 512;
+    public static final int WIDTH = 4;
 
     /** A generation in the hands of a test. */
     public record Held(GenerationRequest request, TokenSink sink, CompletableFuture<Void> cancelled) {
@@ -52,6 +60,9 @@ public final class FakeRuntime implements Runtime {
     }
 
     public final List<GenerationRequest> requests = new CopyOnWriteArrayList<>();
+    public final List<EmbeddingRequest> embeddings = new CopyOnWriteArrayList<>();
+    /** Most embeddings that were asked for and not yet given. */
+    public final AtomicInteger mostEmbedding = new AtomicInteger();
     public final BlockingQueue<Held> held = new LinkedBlockingQueue<>();
     final FakeCatalog catalog = new FakeCatalog(BASE);
     public final AtomicInteger running = new AtomicInteger();
@@ -67,7 +78,7 @@ public final class FakeRuntime implements Runtime {
     public final FakeMerges merges = new FakeMerges(catalog);
     private final List<RuntimeObserver> observers = new CopyOnWriteArrayList<>();
     private final ExecutorService steps = Executors.newSingleThreadExecutor(task -> new Thread(task, "fake-steps"));
-    private final ModelInfo model = new ModelInfo(BASE, "llama", CONTEXT, VOCABULARY, Instant.ofEpochSecond(1_700_000_000));
+    private final ModelInfo model = new ModelInfo(BASE, "llama", CONTEXT, VOCABULARY, WIDTH, ToolFormat.HERMES, Instant.ofEpochSecond(1_700_000_000));
 
     @Override
     public List<ModelInfo> models() {
@@ -95,6 +106,44 @@ public final class FakeRuntime implements Runtime {
             return () -> {};
         }
         return () -> cancelled.complete(null);
+    }
+
+    /** Embeds a prompt as its tokens, whether there is an adapter, and the pooling, unless the test holds it. */
+    @Override
+    public Generation embed(EmbeddingRequest request, TokenSink sink) {
+        embeddings.add(request);
+        RuntimeFault wrong = fault;
+        if (wrong != null) {
+            sink.failed(wrong);
+            return () -> {};
+        }
+        running.incrementAndGet();
+        mostEmbedding.accumulateAndGet(running.get(), Math::max);
+        steps.execute(() -> {
+            int tokens = promptTokens(request.prompt());
+            sink.started(tokens, 0);
+            sink.embedded(new float[] {tokens, request.adapters().size(), request.pooling().ordinal(), request.normalize() ? 1 : 0.1f});
+            running.decrementAndGet();
+            sink.finished(0, "", FinishReason.STOP, 0);
+        });
+        return () -> {};
+    }
+
+    /** Tokens are characters; token 0 is special. */
+    @Override
+    public Optional<TextCodec> text(String model) {
+        return Optional.of(new TextCodec() {
+            @Override
+            public int[] encode(Prompt prompt) {
+                boolean special = prompt instanceof Prompt.Text text && text.addSpecialTokens();
+                return IntStream.concat(special ? IntStream.of(0) : IntStream.empty(), FakeRuntime.text(prompt).chars()).toArray();
+            }
+
+            @Override
+            public String decode(int[] ids) {
+                return Arrays.stream(ids).mapToObj(id -> id == 0 ? "<s>" : Character.toString(id)).collect(Collectors.joining());
+            }
+        });
     }
 
     private static void answer(GenerationRequest request, TokenSink sink) {

@@ -23,6 +23,17 @@ public interface Runtime extends AutoCloseable {
      */
     Generation generate(GenerationRequest request, TokenSink sink);
 
+    /** Starts the computation of an embedding, of which the sink hears as of a {@linkplain #generate generation} with one choice. */
+    default Generation embed(EmbeddingRequest request, TokenSink sink) {
+        sink.failed(RuntimeFault.of(RuntimeFault.Kind.UNSUPPORTED, "this runtime computes no embeddings"));
+        return () -> {};
+    }
+
+    /** What turns a base model's texts into token ids and back; empty where that is done elsewhere. */
+    default Optional<TextCodec> text(String model) {
+        return Optional.empty();
+    }
+
     /** The adapters this runtime can apply. */
     AdapterCatalog adapters();
 

@@ -4,7 +4,8 @@ package dev.polyphon.runtime;
  * Hears what becomes of one generation. Calls come one at a time, mostly on the step loop's thread: they must not block or compute.
  *
  * <p>Order: either {@link #failed} alone, or {@link #started}, any number of {@link #token} calls with choices interleaved, and one
- * {@link #finished} per choice; {@link #failed} may cut this off at any point and is then the last call.
+ * {@link #finished} per choice; {@link #failed} may cut this off at any point and is then the last call. Of an {@linkplain Runtime#embed embedding} there is
+ * one choice, which has no tokens: {@link #embedded} comes before it is finished.
  */
 public interface TokenSink {
 
@@ -16,6 +17,9 @@ public interface TokenSink {
     void started(int promptTokens, int cachedTokens);
 
     void token(TokenEvent event);
+
+    /** @param values the vector that was asked for; the sink's own from now on */
+    default void embedded(float[] values) {}
 
     /**
      * A choice ended.

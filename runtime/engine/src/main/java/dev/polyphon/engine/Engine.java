@@ -4,6 +4,7 @@ import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.MemoryBudget;
 import dev.polyphon.engine.backend.Owned;
+import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.BaseWeights;
 import dev.polyphon.engine.model.Checkpoint;
@@ -16,18 +17,21 @@ import dev.polyphon.engine.sample.grammar.Constraint;
 import dev.polyphon.engine.sample.grammar.Grammars;
 import dev.polyphon.engine.schedule.ActiveGeneration;
 import dev.polyphon.engine.schedule.Intake;
+import dev.polyphon.engine.schedule.Pooled;
 import dev.polyphon.engine.schedule.StepLoop;
 import dev.polyphon.engine.schedule.merge.MergeOptions;
 import dev.polyphon.engine.schedule.merge.Merges;
-import dev.polyphon.engine.text.TextStream;
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterMerges;
 import dev.polyphon.runtime.AdapterOperations;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.EmbeddingRequest;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
-import dev.polyphon.runtime.Grammar;
 import dev.polyphon.runtime.ModelInfo;
+import dev.polyphon.runtime.Pooling;
+import dev.polyphon.runtime.Prompt;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
@@ -35,12 +39,13 @@ import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
 import dev.polyphon.runtime.Sampling;
 import dev.polyphon.runtime.Scheduling;
+import dev.polyphon.runtime.TextCodec;
 import dev.polyphon.runtime.TokenSink;
 import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
-import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -121,7 +126,7 @@ public final class Engine implements Runtime {
                     () -> intake.retryAfter(1), observers, merges));
             merges.start(loop::busy);
             Vocabulary vocabulary = new Vocabulary(spec.vocabulary(), text.endTokens(), text::bytes);
-            ModelInfo info = new ModelInfo(options.name(), spec.family(), context, spec.vocabulary(), Instant.now());
+            ModelInfo info = new ModelInfo(options.name(), spec.family(), context, spec.vocabulary(), spec.hidden(), text.tools(), Instant.now());
             LOG.info("{}: {} layers, {} wide, context {}, up to {} KV blocks of {} on {}", options.name(), spec.layers().size(), spec.hidden(), context,
                     kv.cache().blocks(), options.blockSize(), kernels.describe());
             return new Engine(options, owned, text, vocabulary, info, adapters, new Operations(adapters::folder, checkpoint), merges, intake, loop,
@@ -164,74 +169,110 @@ public final class Engine implements Runtime {
     }
 
     @Override
+    public Optional<TextCodec> text(String model) {
+        return model.equals(info.name()) ? Optional.of(text) : Optional.empty();
+    }
+
+    @Override
     public Generation generate(GenerationRequest request, TokenSink sink) {
+        Sampling sampling = request.sampling();
+        Asked asked = new Asked(request.id(), request.model(), request.adapters(), request.prompt(), request.choices(), Math.max(sampling.maxTokens(), 1),
+                request.scheduling());
+        return start(asked, sink, (generation, prompt, adapter) -> {
+            int prefix = adapter == null ? 0 : adapter.prefixLength();
+            long seed = sampling.seed().orElseGet(() -> ThreadLocalRandom.current().nextLong());
+            Stopping stopping = new Stopping(sampling, vocabulary.endTokens(), info.contextLength() - prefix - prompt.length);
+            for (int i = 0; i < request.choices(); i++) {
+                Constraint constraint = sampling.grammar() == null ? null : grammars.constrain(sampling.grammar());
+                generation.add(prompt, adapter, new Sampler(sampling, seed + i, prompt, vocabulary, constraint), stopping, text.stream(sampling.stop()));
+            }
+        });
+    }
+
+    @Override
+    public Generation embed(EmbeddingRequest request, TokenSink sink) {
+        // A mean needs what all of the prompt comes to, and the cache has keys and values only.
+        Scheduling scheduling = request.pooling() == Pooling.LAST ? request.scheduling() : request.scheduling().withCacheScope(Scheduling.UNCACHED);
+        Asked asked = new Asked(request.id(), request.model(), request.adapters(), request.prompt(), 1, 0, scheduling);
+        return start(asked, sink, (generation, prompt, adapter) ->
+                generation.add(prompt, adapter, new Pooled(request.pooling(), info.width(), request.normalize(), sink::embedded)));
+    }
+
+    /**
+     * What requests of all kinds have.
+     *
+     * @param sequences how many it becomes
+     * @param wanted least tokens that must find room after the prompt
+     */
+    private record Asked(String id, String model, List<AdapterWeight> adapters, Prompt prompt, int sequences, int wanted, Scheduling scheduling) {}
+
+    /** Adds a request's sequences to its generation. */
+    private interface Sequences {
+        void addTo(ActiveGeneration generation, int[] prompt, AdapterWeights adapter);
+    }
+
+    private Generation start(Asked asked, TokenSink sink, Sequences sequences) {
         PendingGeneration pending = new PendingGeneration(loop);
+        String tenant = asked.scheduling.tenant();
         if (draining) {
             sink.failed(RuntimeFault.of(Kind.SHUTTING_DOWN, "the server is shutting down"));
             return pending;
         }
         try {
-            intake.accept(request.tenant(), request.choices());
+            intake.accept(tenant, asked.sequences);
         } catch (RuntimeFault full) {
             sink.failed(full);
             return pending;
         }
         long arrived = loop.now();
         try {
-            executor.execute(() -> prepare(limited(request), arrived, sink, pending));
+            executor.execute(() -> prepare(asked, limited(asked.scheduling), arrived, sink, pending, sequences));
         } catch (RejectedExecutionException e) {
-            intake.end(request.tenant(), request.choices());
+            intake.end(tenant, asked.sequences);
             sink.failed(RuntimeFault.of(Kind.SHUTTING_DOWN, "the server is shutting down"));
         }
         return pending;
     }
 
     /** Everything between a request and the step loop's inbox. */
-    private void prepare(GenerationRequest request, long arrived, TokenSink sink, PendingGeneration pending) {
-        Merges.Use adapter = null;
+    private void prepare(Asked asked, Scheduling scheduling, long arrived, TokenSink sink, PendingGeneration pending, Sequences sequences) {
+        Merges.Use use = null;
         try {
-            if (!request.model().equals(info.name())) {
-                throw RuntimeFault.of(Kind.UNKNOWN_MODEL, "model " + request.model() + " is not served here");
+            if (!asked.model.equals(info.name())) {
+                throw RuntimeFault.of(Kind.UNKNOWN_MODEL, "model " + asked.model + " is not served here");
             }
-            int[] prompt = text.encode(request.prompt());
-            check(prompt, request.sampling(), 0);
-            adapter = acquire(request, arrived, pending);
-            int prefix = adapter == null ? 0 : adapter.weights().prefixLength();
-            check(prompt, request.sampling(), prefix);
-            Merges.Use held = adapter;
-            ActiveGeneration generation = new ActiveGeneration(options.policy(), request.scheduling(), request.adapters(), arrived, sink, () -> {
-                intake.end(request.tenant(), request.choices());
+            int[] prompt = text.encode(asked.prompt);
+            check(prompt, asked.wanted, 0);
+            use = acquire(asked.adapters, scheduling, arrived, pending);
+            AdapterWeights adapter = use == null ? null : use.weights();
+            check(prompt, asked.wanted, adapter == null ? 0 : adapter.prefixLength());
+            Merges.Use held = use;
+            ActiveGeneration generation = new ActiveGeneration(options.policy(), scheduling, asked.adapters, arrived, sink, () -> {
+                intake.end(scheduling.tenant(), asked.sequences);
                 if (held != null) {
                     held.close();
                 }
             });
-            long seed = request.sampling().seed().orElseGet(() -> ThreadLocalRandom.current().nextLong());
-            Stopping stopping = new Stopping(request.sampling(), vocabulary.endTokens(), info.contextLength() - prefix - prompt.length);
-            Grammar grammar = request.sampling().grammar();
-            for (int i = 0; i < request.choices(); i++) {
-                Constraint constraint = grammar == null ? null : grammars.constrain(grammar);
-                generation.add(prompt, adapter == null ? null : adapter.weights(),
-                        new Sampler(request.sampling(), seed + i, prompt, vocabulary, constraint), stopping, text.stream(request.sampling().stop()));
-            }
+            sequences.addTo(generation, prompt, adapter);
             pending.submit(generation);
         } catch (CancellationException e) {
-            intake.end(request.tenant(), request.choices());
-            for (int i = 0; i < request.choices(); i++) {
+            intake.end(scheduling.tenant(), asked.sequences);
+            for (int i = 0; i < asked.sequences; i++) {
                 sink.finished(i, "", FinishReason.CANCELLED, 0);
             }
         } catch (RuntimeException e) {
-            intake.end(request.tenant(), request.choices());
-            if (adapter != null) {
-                adapter.close();
+            intake.end(scheduling.tenant(), asked.sequences);
+            if (use != null) {
+                use.close();
             }
             if (!(e instanceof RuntimeFault)) {
-                LOG.error("request {} failed", request.id(), e);
+                LOG.error("request {} failed", asked.id, e);
             }
             sink.failed(e instanceof RuntimeFault fault ? fault : RuntimeFault.of(Kind.INTERNAL, "the request failed: " + e, e));
         }
     }
 
-    private void check(int[] prompt, Sampling sampling, int prefix) {
+    private void check(int[] prompt, int wanted, int prefix) {
         if (prompt.length == 0) {
             throw RuntimeFault.invalid("prompt", "the prompt has no tokens; at least 1 is needed");
         }
@@ -240,39 +281,37 @@ public final class Engine implements Runtime {
                 throw RuntimeFault.invalid("prompt", "token id " + token + " is outside the vocabulary of " + info.vocabulary());
             }
         }
-        long wanted = Math.max(sampling.maxTokens(), 1);
-        long total = prefix + prompt.length + wanted;
+        long total = (long) prefix + prompt.length + wanted;
         if (total > info.contextLength()) {
             throw RuntimeFault.of(Kind.CONTEXT_EXCEEDED, "This model's maximum context length is " + info.contextLength()
-                    + " tokens. However, you requested " + total + " tokens (" + prompt.length + " in the prompt, "
-                    + (prefix > 0 ? prefix + " before it by the adapter, " : "") + wanted + " in the completion).");
+                    + " tokens. However, you requested " + total + " tokens (" + prompt.length + " in the prompt"
+                    + (prefix > 0 ? ", " + prefix + " before it by the adapter" : "") + (wanted > 0 ? ", " + wanted + " in the completion" : "") + ").");
         }
     }
 
-    /** A hold on what the request names; waiting for it is waiting in the queue, and ends when the request is cancelled. */
-    private Merges.Use acquire(GenerationRequest request, long arrived, PendingGeneration pending) {
-        if (request.adapters().isEmpty()) {
+    /** A hold on what is named; waiting for it is waiting in the queue, and ends when the request is cancelled. */
+    private Merges.Use acquire(List<AdapterWeight> named, Scheduling scheduling, long arrived, PendingGeneration pending) {
+        if (named.isEmpty()) {
             return null;
         }
-        long left = TimeUnit.NANOSECONDS.convert(request.scheduling().maxWait()) - (loop.now() - arrived);
-        CompletableFuture<AdapterPool.Lease> lease = adapters.acquire(request.tenant(), request.adapters(), Duration.ofNanos(Math.max(0, left)));
+        long left = TimeUnit.NANOSECONDS.convert(scheduling.maxWait()) - (loop.now() - arrived);
+        CompletableFuture<AdapterPool.Lease> lease = adapters.acquire(scheduling.tenant(), named, Duration.ofNanos(Math.max(0, left)));
         pending.waitFor(lease);
         try {
             return merges.use(lease.join());
         } catch (CompletionException e) {
             RuntimeFault fault = AdapterPool.fault(e);
             if (fault.kind() == Kind.QUEUE_TIMEOUT) {
-                observers.expired(request.tenant());
+                observers.expired(scheduling.tenant());
             }
             throw fault;
         }
     }
 
-    private GenerationRequest limited(GenerationRequest request) {
-        Scheduling scheduling = request.scheduling();
+    private Scheduling limited(Scheduling scheduling) {
         return options.policy().maxWait() == null || !scheduling.maxWait().equals(Scheduling.NO_LIMIT)
-                ? request
-                : request.withScheduling(scheduling.withMaxWait(options.policy().maxWait()));
+                ? scheduling
+                : scheduling.withMaxWait(options.policy().maxWait());
     }
 
     @Override

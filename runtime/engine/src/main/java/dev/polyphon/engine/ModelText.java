@@ -10,6 +10,8 @@ import dev.polyphon.engine.text.Tokenizers;
 import dev.polyphon.engine.weights.Gguf;
 import dev.polyphon.runtime.Prompt;
 import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.TextCodec;
+import dev.polyphon.runtime.ToolFormat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,7 +19,7 @@ import java.util.List;
 import java.util.Set;
 
 /** A model's tokenizer and chat template, as far as it has them: without a tokenizer, prompts are token ids and outputs have no text. */
-final class ModelText implements AutoCloseable {
+final class ModelText implements TextCodec, AutoCloseable {
     private static final byte[] NONE = {};
 
     private final Tokenizer tokenizer;
@@ -64,8 +66,8 @@ final class ModelText implements AutoCloseable {
         return template.textValue();
     }
 
-    /** @throws RuntimeFault when the prompt cannot be turned into ids */
-    int[] encode(Prompt prompt) {
+    @Override
+    public int[] encode(Prompt prompt) {
         return switch (prompt) {
             case Prompt.Tokens(int[] ids) -> ids;
             case Prompt.Text(String text, boolean addSpecialTokens) -> tokenizer().encode(text, addSpecialTokens);
@@ -73,11 +75,20 @@ final class ModelText implements AutoCloseable {
         };
     }
 
+    @Override
+    public String decode(int[] ids) {
+        return tokenizer().decode(ids, true);
+    }
+
     private Tokenizer tokenizer() {
         if (tokenizer == null) {
             throw RuntimeFault.invalid("prompt", "this model has no tokenizer: the prompt must be token ids");
         }
         return tokenizer;
+    }
+
+    ToolFormat tools() {
+        return template == null ? ToolFormat.NONE : template.tools();
     }
 
     private String render(Prompt.Chat chat) {

@@ -1,10 +1,12 @@
 package dev.polyphon.server.config;
 
+import dev.polyphon.runtime.Pooling;
 import dev.polyphon.server.admin.OperationSettings;
 import dev.polyphon.server.http.HttpSettings;
 import dev.polyphon.server.observe.AccessLog;
 import dev.polyphon.server.observe.ObserveSettings;
 import dev.polyphon.server.openai.AdapterSettings;
+import dev.polyphon.server.openai.EmbeddingSettings;
 import dev.polyphon.server.openai.RequestLimits;
 import dev.polyphon.server.tenant.JwtSettings;
 import dev.polyphon.server.tenant.TenancySettings;
@@ -37,6 +39,7 @@ public record PolyphonConfig(
         Duration drainDelay,
         Duration drainLimit,
         RequestLimits limits,
+        EmbeddingSettings embeddings,
         AdapterSettings adapters,
         OperationSettings operations,
         EngineConfig engine,
@@ -84,6 +87,7 @@ public record PolyphonConfig(
                 server.duration("drainDelay", Duration.ZERO, Duration.ZERO, HOUR),
                 server.duration("drainLimit", Duration.ofSeconds(30), Duration.ZERO, HOUR),
                 limits(root.section("limits")),
+                embeddings(root.section("embeddings")),
                 new AdapterSettings(adapters.flag("loading", true), adapters.paths("roots")),
                 operations(root.section("operations")),
                 engine,
@@ -127,6 +131,11 @@ public record PolyphonConfig(
                 limits.integer("stopLength", 256, 1, 65_536),
                 limits.integer("logprobs", 20, 0, 1024),
                 limits.integer("logitBias", 1024, 0, MANY));
+    }
+
+    private static EmbeddingSettings embeddings(Section embeddings) {
+        return new EmbeddingSettings(Pooling.valueOf(embeddings.oneOf("pooling", "mean", List.of("mean", "last")).toUpperCase(Locale.ROOT)),
+                embeddings.integer("inputs", 2048, 1, MANY));
     }
 
     private static EngineConfig engine(Section engine, Section scheduling, MergingConfig merging, AdapterStorage adapters) {

@@ -77,6 +77,11 @@ public record ApiError(int status, String message, String type, String param, St
         };
     }
 
+    /** The same, of another field. */
+    ApiError at(String field) {
+        return new ApiError(status, message, type, field, code, retryAfter);
+    }
+
     public Response response() {
         Response response = Response.json(status, Json.bytes(this::write));
         if (status == 401) {

@@ -22,7 +22,7 @@ public interface ApiObserver {
     /**
      * What a request asked for. Model and adapter are named only after they were found: all names are empty for a request that failed before.
      *
-     * @param operation in the words of OpenTelemetry's {@code gen_ai.operation.name}: {@code chat} or {@code text_completion}
+     * @param operation in the words of OpenTelemetry's {@code gen_ai.operation.name}: {@code chat}, {@code text_completion} or {@code embeddings}
      * @param model the base model
      * @param adapter empty for the base alone
      * @param adapterClass the adapter's kind in lower case, {@code none} for the base alone, {@code mix} for several adapters

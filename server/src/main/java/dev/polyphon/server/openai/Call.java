@@ -1,7 +1,6 @@
 package dev.polyphon.server.openai;
 
 import dev.polyphon.runtime.Generation;
-import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.server.http.Outlet;
@@ -11,11 +10,12 @@ import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A request for tokens under way. What the runtime says is queued on its threads and handled on the connection's event loop, all that has come
+ * A request for tokens or embeddings under way. What the runtime says is queued on its threads and handled on the connection's event loop, all that has come
  * since the last time at once. While the client does not keep up it stays in the queue, which a request's token limit bounds; the generation
  * itself goes on, so a slow client holds no room in the batch. When the client leaves, the generations are cancelled.
  */
@@ -32,6 +32,7 @@ public final class Call {
     private final AtomicBoolean awake = new AtomicBoolean();
     private final AtomicBoolean firstSeen = new AtomicBoolean();
     private final List<Generation> generations = new ArrayList<>();
+    private final AtomicInteger next = new AtomicInteger();
     private boolean cancelled;
 
     private volatile Generate request;
@@ -63,23 +64,26 @@ public final class Call {
      * @param answer hears what becomes of them, on the event loop
      */
     public void start(Generate generate, Reply answer) {
-        var target = generate.target();
-        String tenant = Caller.of(outlet.caller()).tenantName();
-        subject = Subjects.of(generate, runtime.adapters(), tenant);
+        subject = Subjects.of(generate, runtime.adapters(), tenant());
         reply = answer;
         unfinished = generate.prompts().size() * generate.candidates();
         request = generate;
         offer(new Event.Accepted(System.nanoTime()), true);
-        int candidates = generate.candidates();
-        for (int i = 0; i < generate.prompts().size(); i++) {
-            String id = generate.id() + (generate.prompts().size() > 1 ? "-" + i : "");
-            var sink = new PromptSink(this, i * candidates, candidates);
-            add(runtime.generate(
-                    new GenerationRequest(
-                            id, target.base().name(), target.adapters(), generate.prompts().get(i), generate.sampling(), candidates,
-                            generate.terms().of(tenant)),
-                    sink));
+        for (int i = 0; i < generate.atOnce(); i++) {
+            startNext();
         }
+    }
+
+    private void startNext() {
+        int prompt = next.getAndIncrement();
+        if (prompt < request.prompts().size()) {
+            int candidates = request.candidates();
+            add(request.start(prompt, runtime, tenant(), new PromptSink(this, prompt * candidates, candidates)));
+        }
+    }
+
+    private String tenant() {
+        return Caller.of(outlet.caller()).tenantName();
     }
 
     /**
@@ -192,6 +196,7 @@ public final class Call {
                 observer.firstToken(subject, first - outlet.request().received());
             }
             case Event.Token token -> reply.token(token.choice(), token.event());
+            case Event.Embedded embedded -> reply.embedded(embedded.choice(), embedded.values());
             case Event.Finished finished -> {
                 generatedTokens += finished.tokens();
                 observer.choice(subject, finished.tokens(), finished.nanos());
@@ -199,6 +204,8 @@ public final class Call {
                 if (--unfinished == 0) {
                     over(ApiObserver.Outcome.OK);
                     reply.done(new Usage(promptTokens, generatedTokens, cachedTokens));
+                } else if (request.embed() != null) {
+                    startNext();
                 }
             }
             case Event.Failed failed -> fail(failed.fault());

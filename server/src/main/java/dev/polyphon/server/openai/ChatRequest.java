@@ -17,12 +17,15 @@ final class ChatRequest {
         Generate.checkSequences(1, choices, limits);
         boolean stream = Generate.stream(fields);
         int logprobs = logprobs(fields, limits);
-        var prompt = new Prompt.Chat(
-                messages(fields, limits), tools(fields), fields.flag("add_generation_prompt", true), templateVariables(fields));
+        var prompt = prompt(fields, limits);
         var sampling = SamplingFields.read(fields, limits, target.base(), maxTokens).logprobs(logprobs).build();
         var format = new ChatFormat(target.requested(), logprobs >= 0);
         var generate = new Generate(format.id(), "chat", target, List.of(prompt), sampling, choices, choices, stream, Terms.read(fields));
-        return new Asked(generate, Generate.includeUsage(fields, stream), format);
+        return Asked.tokens(generate, Generate.includeUsage(fields, stream), format);
+    }
+
+    static Prompt.Chat prompt(Fields fields, RequestLimits limits) {
+        return new Prompt.Chat(messages(fields, limits), tools(fields), fields.flag("add_generation_prompt", true), templateVariables(fields));
     }
 
     /** {@code max_completion_tokens}, or {@code max_tokens}, which it replaced; as much as there is room for when neither is given. */

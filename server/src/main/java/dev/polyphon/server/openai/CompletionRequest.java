@@ -1,7 +1,5 @@
 package dev.polyphon.server.openai;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Prompt;
 import java.util.List;
 
@@ -26,7 +24,7 @@ final class CompletionRequest {
                     + "equal 'n' when 'stream' is enabled, but got " + candidates + " and " + choices + ".");
         }
         int logprobs = fields.integer("logprobs", -1, 0, limits.logprobs());
-        List<Prompt> prompts = prompts(fields, target.base(), limits);
+        List<Prompt> prompts = Prompts.read(fields, "prompt", target.base(), limits.prompts());
         Generate.checkSequences(prompts.size(), candidates, limits);
         var sampling = SamplingFields.read(fields, limits, target.base(), maxTokens)
                 .logprobs(candidates > choices ? Math.max(0, logprobs) : logprobs)
@@ -34,7 +32,7 @@ final class CompletionRequest {
         var format = new CompletionFormat(target.requested(), echoes(fields, prompts, logprobs), choices, logprobs >= 0);
         var generate = new Generate(format.id(), "text_completion", target, prompts, sampling, candidates, choices, stream,
                 Terms.read(fields));
-        return new Asked(generate, Generate.includeUsage(fields, stream), format);
+        return Asked.tokens(generate, Generate.includeUsage(fields, stream), format);
     }
 
     /** The prompts' texts when they are to be repeated; empty when not. */
@@ -52,39 +50,5 @@ final class CompletionRequest {
                         throw ApiException.invalid("echo", "unsupported_value", "'echo' is supported for prompts given as text only, not for token ids.");
                 })
                 .toList();
-    }
-
-    private static List<Prompt> prompts(Fields fields, ModelInfo model, RequestLimits limits) {
-        JsonNode value = fields.get("prompt").orElseThrow(() -> Fields.missing("prompt"));
-        boolean special = fields.flag("add_special_tokens", true);
-        if (value.isTextual()) {
-            return List.of(new Prompt.Text(value.textValue(), special));
-        }
-        if (!value.isArray()) {
-            throw Fields.wrongType("prompt", "a string, an array of strings, an array of token ids or an array of such arrays", value);
-        }
-        if (value.isEmpty()) {
-            throw ApiException.invalid("prompt", "empty_array", "Invalid 'prompt': empty array. Expected an array with at least one element.");
-        }
-        if (value.get(0).isNumber()) {
-            return List.of(tokens("prompt", value, model));
-        }
-        return Fields.list("prompt", value, limits.prompts(), (path, element) ->
-                element.isArray() ? tokens(path, element, model) : new Prompt.Text(promptText(path, element), special));
-    }
-
-    private static String promptText(String path, JsonNode element) {
-        if (!element.isTextual()) {
-            throw Fields.wrongType(path, "a string or an array of token ids", element);
-        }
-        return element.textValue();
-    }
-
-    private static Prompt tokens(String path, JsonNode array, ModelInfo model) {
-        if (array.isEmpty()) {
-            throw ApiException.invalid(path, "empty_array", "Invalid '" + path + "': empty array. Expected at least one token id.");
-        }
-        var ids = Fields.list(path, array, Integer.MAX_VALUE, (at, id) -> SamplingFields.tokenId(at, id, model));
-        return new Prompt.Tokens(ids.stream().mapToInt(Integer::intValue).toArray());
     }
 }

@@ -17,6 +17,8 @@ sealed interface Event {
 
     record Token(int choice, TokenEvent event) implements Event {}
 
+    record Embedded(int choice, float[] values) implements Event {}
+
     record Finished(int choice, String text, FinishReason reason, int tokens, long nanos) implements Event {}
 
     record Failed(RuntimeFault fault) implements Event {}

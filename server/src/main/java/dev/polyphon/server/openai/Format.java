@@ -19,12 +19,17 @@ abstract sealed class Format permits CompletionFormat, ChatFormat {
     private final BitSet opened = new BitSet();
 
     Format(String idPrefix, String model, String wholeObject, String chunkObject) {
-        var random = ThreadLocalRandom.current();
-        var hex = HexFormat.of();
-        this.id = idPrefix + hex.toHexDigits(random.nextLong()) + hex.toHexDigits(random.nextLong());
+        this.id = id(idPrefix);
         this.model = model;
         this.wholeObject = wholeObject;
         this.chunkObject = chunkObject;
+    }
+
+    /** A new name. */
+    static String id(String prefix) {
+        var random = ThreadLocalRandom.current();
+        var hex = HexFormat.of();
+        return prefix + hex.toHexDigits(random.nextLong()) + hex.toHexDigits(random.nextLong());
     }
 
     /** Names the answer. */

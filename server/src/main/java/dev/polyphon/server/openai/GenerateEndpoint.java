@@ -7,7 +7,7 @@ import dev.polyphon.server.http.Handler;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** {@code POST /v1/completions} or {@code POST /v1/chat/completions}. */
+/** {@code POST /v1/completions}, {@code /v1/chat/completions} or {@code /v1/embeddings}. */
 final class GenerateEndpoint implements Handler {
     private static final Logger LOG = LoggerFactory.getLogger(GenerateEndpoint.class);
 
@@ -42,7 +42,7 @@ final class GenerateEndpoint implements Handler {
         try {
             Fields fields = new Fields(Json.object(exchange.request()));
             Asked asked = reader.read(fields, targets.find(fields, exchange), limits);
-            call.start(asked.generate(), asked.reply(exchange));
+            call.start(asked.generate(), asked.reply().apply(exchange));
         } catch (ApiException e) {
             reject(exchange, call, e.error());
         } catch (RuntimeFault e) {

@@ -36,6 +36,11 @@ final class PromptSink implements TokenSink {
     }
 
     @Override
+    public void embedded(float[] values) {
+        call.offer(new Event.Embedded(firstChoice, values), false);
+    }
+
+    @Override
     public void finished(int choice, String text, FinishReason reason, int generatedTokens) {
         call.offer(new Event.Finished(firstChoice + choice, text, reason, generatedTokens, last[choice] - first[choice]), true);
     }

@@ -10,6 +10,9 @@ public interface Reply {
 
     void token(int choice, TokenEvent event);
 
+    /** A prompt's embedding, where those were asked for. */
+    default void embedded(int choice, float[] values) {}
+
     void finished(int choice, String text, FinishReason reason);
 
     /** All choices have finished. */

@@ -40,11 +40,17 @@ public final class Unsupported {
             Map.entry("continue_final_message", NO),
             Map.entry("chat_template", NONE));
 
+    private static final Map<String, Predicate<JsonNode>> EMBEDDINGS = Map.of("truncate_prompt_tokens", NONE, "messages", NONE, "embed_dtype", NONE);
+
     private Unsupported() {}
 
     public static void refuseInCompletion(Fields fields) {
         BOTH.forEach((name, neutral) -> refuse(fields, name, neutral));
         COMPLETIONS.forEach((name, neutral) -> refuse(fields, name, neutral));
+    }
+
+    static void refuseInEmbedding(Fields fields) {
+        EMBEDDINGS.forEach((name, neutral) -> refuse(fields, name, neutral));
     }
 
     static void refuseInChat(Fields fields) {

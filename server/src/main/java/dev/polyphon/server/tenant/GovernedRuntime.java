@@ -4,6 +4,7 @@ import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterMerges;
 import dev.polyphon.runtime.AdapterOperations;
 import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.EmbeddingRequest;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.ModelInfo;
@@ -13,9 +14,11 @@ import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
+import dev.polyphon.runtime.TextCodec;
 import dev.polyphon.runtime.TokenSink;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Collectors;
 
 /**
@@ -44,27 +47,47 @@ final class GovernedRuntime implements Runtime {
 
     @Override
     public Generation generate(GenerationRequest request, TokenSink sink) {
-        Account account = tenants.find(request.tenant()).orElse(null);
+        return start(request.tenant(), request.model(), request.adapters(), promptTokens(request.prompt()) + outputTokens(request), request.choices(), sink,
+                (share, metered) -> runtime.generate(request.withScheduling(request.scheduling().withShare(share)), metered));
+    }
+
+    @Override
+    public Generation embed(EmbeddingRequest request, TokenSink sink) {
+        return start(request.tenant(), request.model(), request.adapters(), promptTokens(request.prompt()), 1, sink,
+                (share, metered) -> runtime.embed(request.withScheduling(request.scheduling().withShare(share)), metered));
+    }
+
+    /** Hands a request on. */
+    private interface Start {
+        Generation with(double share, TokenSink sink);
+    }
+
+    /** @param tokens what it may come to */
+    private Generation start(String tenant, String model, List<AdapterWeight> adapters, long tokens, int choices, TokenSink sink, Start start) {
+        Account account = tenants.find(tenant).orElse(null);
         try {
-            if (account == null || !account.tenant().models().matches(request.model())) {
-                throw RuntimeFault.of(Kind.UNKNOWN_MODEL, "model " + request.model() + " is not served here");
+            if (account == null || !account.tenant().models().matches(model)) {
+                throw RuntimeFault.of(Kind.UNKNOWN_MODEL, "model " + model + " is not served here");
             }
-            for (AdapterWeight adapter : request.adapters()) {
-                if (catalog.find(request.tenant(), adapter.name()).isEmpty()) {
+            for (AdapterWeight adapter : adapters) {
+                if (catalog.find(tenant, adapter.name()).isEmpty()) {
                     throw RuntimeFault.of(Kind.UNKNOWN_ADAPTER, "adapter " + adapter.name() + " is not registered");
                 }
             }
-            Account.Reservation reservation = account.reserve(promptTokens(request.prompt()) + outputTokens(request));
-            Usage.Kind kind = new Usage.Kind(request.tenant(), request.model(),
-                    request.adapters().stream().map(AdapterWeight::name).collect(Collectors.joining("+")));
-            return runtime.generate(request.withScheduling(request.scheduling().withShare(account.tenant().share())),
-                    new MeteredSink(sink, () -> meter.of(kind), reservation, request.choices()));
+            Account.Reservation reservation = account.reserve(tokens);
+            Usage.Kind kind = new Usage.Kind(tenant, model, adapters.stream().map(AdapterWeight::name).collect(Collectors.joining("+")));
+            return start.with(account.tenant().share(), new MeteredSink(sink, () -> meter.of(kind), reservation, choices));
         } catch (Denied e) {
             sink.failed(RuntimeFault.limited(e.getMessage(), e.retryAfter()));
         } catch (RuntimeFault e) {
             sink.failed(e);
         }
         return () -> {};
+    }
+
+    @Override
+    public Optional<TextCodec> text(String model) {
+        return runtime.text(model);
     }
 
     private static long promptTokens(Prompt prompt) {

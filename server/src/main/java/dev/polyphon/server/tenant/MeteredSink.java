@@ -41,6 +41,11 @@ final class MeteredSink implements TokenSink {
         next.token(event);
     }
 
+    @Override
+    public void embedded(float[] values) {
+        next.embedded(values);
+    }
+
     /** The number of tokens may be more than were told: those that end an output have no text of their own. */
     @Override
     public void finished(int choice, String text, FinishReason reason, int generatedTokens) {

@@ -96,6 +96,11 @@ class OpenApiTest {
         is(400, "POST /v1/completions", "/v1/completions", "{\"model\": \"french\"}");
         is(200, "POST /v1/chat/completions", "/v1/chat/completions", "{\"model\": \"" + base + "\", \"messages\": [{\"role\": \"user\", \"content\": \"x\"}]}");
         is(404, "POST /v1/chat/completions", "/v1/chat/completions", "{\"model\": \"none\", \"messages\": []}");
+        is(200, "POST /v1/embeddings", "/v1/embeddings", "{\"model\": \"french\", \"input\": [\"a b\", \"c\"]}");
+        is(200, "POST /v1/embeddings", "/v1/embeddings", "{\"model\": \"french\", \"input\": [1, 2], \"encoding_format\": \"base64\"}");
+        is(400, "POST /v1/embeddings", "/v1/embeddings", "{\"model\": \"french\"}");
+        is(200, "POST /v1/tokenize", "/v1/tokenize", "{\"model\": \"french\", \"prompt\": \"a b\", \"return_token_strs\": true}");
+        is(200, "POST /v1/detokenize", "/v1/detokenize", "{\"model\": \"french\", \"tokens\": [97]}");
         is(200, "GET /v1/models", "/v1/models", null);
         is(200, "GET /v1/models/{model}", "/v1/models/" + base, null);
         is(404, "GET /v1/models/{model}", "/v1/models/none", null);

@@ -64,6 +64,18 @@ public final class Decoder implements AutoCloseable {
             List<Mlp> mlps,
             ModuleGroup router) {}
 
+    /**
+     * Hidden states that a step is asked for: what the final norm makes of rows of the batch.
+     *
+     * @param rows in ascending order
+     * @param count how many of them
+     * @param out receives {@code count} rows of the model's width
+     */
+    public record Hidden(int[] rows, int count, float[] out) {
+        /** None is wanted. */
+        public static final Hidden NONE = new Hidden(new int[0], 0, new float[0]);
+    }
+
     /** An MLP's linear layers before and after its activation. */
     private record Mlp(ModuleGroup in, ModuleGroup out) {}
 
@@ -146,6 +158,11 @@ public final class Decoder implements AutoCloseable {
         return maxLogitRows;
     }
 
+    /** Numbers of a hidden state. */
+    public int width() {
+        return spec.hidden();
+    }
+
     /**
      * Runs one step.
      *
@@ -154,18 +171,20 @@ public final class Decoder implements AutoCloseable {
      * @param out receives {@code count} rows of {@code vocabulary} logits, in the order asked
      */
     public void forward(Batch batch, AdapterPlan plan, KvCache cache, int[] logitRows, int count, float[] out) {
-        forward(batch, plan, cache, logitRows, count, null, null, out);
+        forward(batch, plan, cache, Hidden.NONE, logitRows, count, null, null, out);
     }
 
     /**
      * Runs one step, and chooses tokens where the device does that.
      *
+     * @param hidden the hidden states that are wanted as well
      * @param draws how each row's token is chosen, null for rows whose logits are wanted; null altogether when all are
      * @param tokens receives the ids of rows that have a draw, when the device chose them
      * @param out receives the logits unless the device chose all tokens
      * @return whether the device chose the tokens of rows that have a draw
      */
-    public boolean forward(Batch batch, AdapterPlan plan, KvCache cache, int[] logitRows, int count, Draw[] draws, int[] tokens, float[] out) {
+    public boolean forward(Batch batch, AdapterPlan plan, KvCache cache, Hidden hidden, int[] logitRows, int count, Draw[] draws, int[] tokens,
+            float[] out) {
         int rows = batch.rows();
         if (rows > maxRows || count > maxLogitRows) {
             throw new IllegalArgumentException("a step of " + rows + " rows and " + count + " logits; at most " + maxRows + " and "
@@ -185,6 +204,9 @@ public final class Decoder implements AutoCloseable {
             }
             kernels.add(x, mlpOut, rows);
             block(i, plan);
+        }
+        if (hidden.count > 0) {
+            hidden(plan, hidden);
         }
         boolean chosen = count > 0 && head(plan, logitRows, count, draws, tokens, out);
         kernels.end();
@@ -292,6 +314,13 @@ public final class Decoder implements AutoCloseable {
             kernels.activate(spec.activation(), up, null, rows, up);
         }
         linear(up, rows, mlp.out, plan);
+    }
+
+    private void hidden(AdapterPlan plan, Hidden wanted) {
+        AdapterPlan gathered = plan.touches(Module.FINAL_NORM) ? plan.gathered(wanted.rows, wanted.count) : AdapterPlan.NONE;
+        kernels.gather(x, wanted.rows, wanted.count, normed);
+        norm(weights.finalNorm, -1, Module.FINAL_NORM, spec.hidden(), normed, normed, wanted.count, gathered);
+        kernels.read(normed, 0, wanted.count, wanted.out);
     }
 
     private boolean head(AdapterPlan plan, int[] logitRows, int count, Draw[] draws, int[] tokens, float[] out) {

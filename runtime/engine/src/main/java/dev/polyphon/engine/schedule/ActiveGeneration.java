@@ -25,23 +25,25 @@ public final class ActiveGeneration {
     private boolean started;
     private boolean ended;
 
-    /** One continuation with what chooses and ends its tokens. */
+    /** One continuation with what chooses and ends its tokens, or, without these, a prompt whose hidden states are pooled. */
     static final class Continuation extends Sequence {
         final ActiveGeneration generation;
         final int choice;
         final Sampler sampler;
         final Stopping stopping;
         final TextStream text;
+        final Pooled pooled;
         boolean finished;
 
-        private Continuation(ActiveGeneration generation, int choice, int[] prompt, AdapterWeights adapter, Sampler sampler,
-                Stopping stopping, TextStream text) {
+        private Continuation(ActiveGeneration generation, int[] prompt, AdapterWeights adapter, Sampler sampler, Stopping stopping, TextStream text,
+                Pooled pooled) {
             super(prompt, adapter, generation.standing);
             this.generation = generation;
-            this.choice = choice;
+            this.choice = generation.continuations.size();
             this.sampler = sampler;
             this.stopping = stopping;
             this.text = text;
+            this.pooled = pooled;
         }
     }
 
@@ -61,7 +63,16 @@ public final class ActiveGeneration {
 
     /** Adds a continuation; all are added before the generation is submitted. */
     public void add(int[] prompt, AdapterWeights adapter, Sampler sampler, Stopping stopping, TextStream text) {
-        continuations.add(new Continuation(this, continuations.size(), prompt, adapter, sampler, stopping, text));
+        add(new Continuation(this, prompt, adapter, sampler, stopping, text, null));
+    }
+
+    /** Adds a prompt to be embedded; before the generation is submitted. */
+    public void add(int[] prompt, AdapterWeights adapter, Pooled pooled) {
+        add(new Continuation(this, prompt, adapter, null, null, TextStream.none(), pooled));
+    }
+
+    private void add(Continuation continuation) {
+        continuations.add(continuation);
         open++;
     }
 

@@ -49,6 +49,8 @@ public final class StepLoop implements AutoCloseable {
     private final PrefixCache prefixes;
     private final Scheduler scheduler;
     private final float[] logits;
+    /** Hidden states of a step, once some were wanted. */
+    private float[] states = {};
     private final Queue<Message> inbox = new ConcurrentLinkedQueue<>();
     private final Thread thread;
     private volatile boolean stopping;
@@ -263,7 +265,7 @@ public final class StepLoop implements AutoCloseable {
         int decodeRows = 0;
         for (int i = 0; i < plan.size(); i++) {
             Work work = plan.get(i);
-            if (work.samples()) {
+            if (draws(work)) {
                 draws[count] = ((Continuation) work.sequence()).sampler.draw();
                 logitRows[count++] = batch.firstRow()[i + 1] - 1;
             }
@@ -275,7 +277,7 @@ public final class StepLoop implements AutoCloseable {
         boolean chosen;
         try {
             writePrefixes(plan);
-            chosen = decoder.forward(batch, adapters, cache, logitRows, count, draws, tokens, logits);
+            chosen = decoder.forward(batch, adapters, cache, hidden(plan, batch), logitRows, count, draws, tokens, logits);
         } catch (RuntimeException e) {
             LOG.error("a step of {} sequences failed", plan.size(), e);
             for (Work work : plan) {
@@ -292,9 +294,10 @@ public final class StepLoop implements AutoCloseable {
             throw e;
         }));
         brokenAtStart.clear();
+        pool(plan);
         int next = 0;
         for (Work work : plan) {
-            if (work.samples()) {
+            if (draws(work)) {
                 Continuation continuation = (Continuation) work.sequence();
                 int row = next++;
                 if (!continuation.finished) {
@@ -309,6 +312,55 @@ public final class StepLoop implements AutoCloseable {
         between.after(decoder, batch.rows(), adapters.segments(), nanos);
         observer.step(new RuntimeObserver.Step(Duration.ofNanos(nanos), plan.size(), distinct(adapters), decodeRows,
                 batch.rows() - decodeRows));
+    }
+
+    /** Whether a token follows on a sequence's work. */
+    private static boolean draws(Work work) {
+        return work.samples() && ((Continuation) work.sequence()).pooled == null;
+    }
+
+    /** The rows whose hidden states are pooled. */
+    private Decoder.Hidden hidden(List<Work> plan, Batch batch) {
+        int[] rows = null;
+        int count = 0;
+        for (int i = 0; i < plan.size(); i++) {
+            Work work = plan.get(i);
+            Pooled pooled = ((Continuation) work.sequence()).pooled;
+            if (pooled != null) {
+                rows = rows == null ? new int[batch.rows()] : rows;
+                for (int r = batch.firstRow()[i] + pooled.first(work) - work.from(); r < batch.firstRow()[i + 1]; r++) {
+                    rows[count++] = r;
+                }
+            }
+        }
+        if (count == 0) {
+            return Decoder.Hidden.NONE;
+        }
+        states = states.length == 0 ? new float[decoder.maxRows() * decoder.width()] : states;
+        return new Decoder.Hidden(rows, count, states);
+    }
+
+    /** Hands the hidden states of the step to those that pool them. */
+    private void pool(List<Work> plan) {
+        int at = 0;
+        for (Work work : plan) {
+            Continuation continuation = (Continuation) work.sequence();
+            if (continuation.pooled != null) {
+                int from = at;
+                at += (work.from() + work.rows() - continuation.pooled.first(work)) * decoder.width();
+                if (!continuation.finished) {
+                    guarded(continuation.generation, () -> pool(continuation, work, from));
+                }
+            }
+        }
+    }
+
+    private void pool(Continuation continuation, Work work, int from) {
+        continuation.pooled.add(work, states, from);
+        if (work.samples()) {
+            continuation.pooled.finish();
+            finish(continuation, "", FinishReason.STOP);
+        }
     }
 
     private void next(Continuation continuation, Choice choice) {

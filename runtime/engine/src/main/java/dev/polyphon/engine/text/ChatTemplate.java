@@ -8,6 +8,7 @@ import com.hubspot.jinjava.interpret.RenderResult;
 import com.hubspot.jinjava.interpret.TemplateError.ErrorType;
 import com.hubspot.jinjava.lib.fn.ELFunctionDefinition;
 import dev.polyphon.runtime.Prompt;
+import dev.polyphon.runtime.ToolFormat;
 import java.time.LocalDateTime;
 import java.time.ZoneId;
 import java.util.HashMap;
@@ -16,6 +17,8 @@ import java.util.Map;
 /** A model's chat template (Jinja), rendered as the transformers library does. Thread-safe. */
 public final class ChatTemplate {
     private static final Jinjava JINJAVA = jinjava();
+    /** What Llama 3's templates ask the model for. */
+    private static final String LLAMA3 = "{\"name\": function name, \"parameters\"";
 
     private final String source;
     private final String bos;
@@ -40,6 +43,20 @@ public final class ChatTemplate {
         jinjava.getGlobalContext().registerFunction(new ELFunctionDefinition("", "strftime_now", ChatTemplate.class, "now", String.class));
         jinjava.getGlobalContext().registerFilter(new ToJson());
         return jinjava;
+    }
+
+    /** How it shows tools to the model and what calls it repeats to it, which is how the model answers. */
+    public ToolFormat tools() {
+        if (!source.contains("tools")) {
+            return ToolFormat.NONE;
+        }
+        if (source.contains("[TOOL_CALLS]")) {
+            return source.contains("[ARGS]") ? ToolFormat.OTHER : ToolFormat.MISTRAL;
+        }
+        if (source.contains("<tool_call>")) {
+            return source.contains("<function=") ? ToolFormat.OTHER : ToolFormat.HERMES;
+        }
+        return source.replace("\\", "").contains(LLAMA3) ? ToolFormat.LLAMA3_JSON : ToolFormat.OTHER;
     }
 
     /** {@code raise_exception(message)} of templates. */

@@ -40,7 +40,16 @@ public final class Tokenizer implements AutoCloseable {
 
     /** The text of ids, special tokens left out. */
     public String decode(int[] ids) {
-        TextStream stream = stream(List.of());
+        return decode(ids, false);
+    }
+
+    /**
+     * The text of ids.
+     *
+     * @param special whether special tokens are written out
+     */
+    public String decode(int[] ids, boolean special) {
+        TextStream stream = special ? new TextStream(this::written, stripsFirstSpace, List.of()) : stream(List.of());
         StringBuilder text = new StringBuilder();
         for (int id : ids) {
             text.append(stream.push(id));
@@ -66,6 +75,11 @@ public final class Tokenizer implements AutoCloseable {
     /** The bytes a token adds to the text: none for special tokens and for ids without a text. Not to be changed. */
     public byte[] bytes(int token) {
         return token >= 0 && token < bytes.length && !special.get(token) ? bytes[token] : NONE;
+    }
+
+    /** The bytes a token is written with, special or not. */
+    private byte[] written(int token) {
+        return token >= 0 && token < bytes.length && bytes[token] != null ? bytes[token] : NONE;
     }
 
     public boolean special(int token) {
