@@ -4,6 +4,8 @@ import dev.polyphon.measure.kernels.KernelTable;
 import dev.polyphon.measure.random.MakeAdapters;
 import dev.polyphon.measure.random.MakeBase;
 import dev.polyphon.measure.server.ServerTable;
+import dev.polyphon.measure.step.FamilyTable;
+import dev.polyphon.measure.step.StepProfile;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
@@ -12,7 +14,7 @@ import picocli.CommandLine.Command;
         name = "polyphon measure",
         description = "Measures how fast this machine computes, and makes the random models and adapters for that.",
         mixinStandardHelpOptions = true,
-        subcommands = {KernelTable.class, ServerTable.class, MakeAdapters.class, MakeBase.class})
+        subcommands = {KernelTable.class, StepProfile.class, FamilyTable.class, ServerTable.class, MakeAdapters.class, MakeBase.class})
 public final class Main {
     private Main() {}
 

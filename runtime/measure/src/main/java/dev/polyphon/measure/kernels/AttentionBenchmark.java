@@ -51,7 +51,7 @@ public class AttentionBenchmark {
             }
         }
         batch = new Batch(new int[positions.length], positions, first, tables);
-        cache = device.own(device.kernels.kvCache(LAYERS, SPEC.kvHeads(), SPEC.headDim(), sequences * blocks, BLOCK));
+        cache = device.own(device.kernels.kvCache(LAYERS, SPEC.kvHeads(), SPEC.headDim(), sequences * blocks, BLOCK).openAll());
         queries = device.tensor(positions.length, SPEC.heads() * SPEC.headDim());
         out = device.tensor(positions.length, SPEC.heads() * SPEC.headDim());
         int width = SPEC.kvHeads() * SPEC.headDim();

@@ -54,7 +54,7 @@ public final class KernelTable implements Callable<Integer> {
         System.out.printf(Locale.ROOT, ROW, "kernel", "µs median", "µs best", "GB/s", "%", "GMAC/s", "%");
         System.out.println("|" + "---|".repeat(7));
         for (Class<?> benchmark : BENCHMARKS) {
-            for (RunResult result : run(benchmark.getSimpleName() + "\\.", names, 1, benchmark != SamplingBenchmark.class)) {
+            for (RunResult result : run(benchmark.getSimpleName() + "\\.", names, 1, warmup, benchmark != SamplingBenchmark.class)) {
                 print(result, limits);
             }
         }
@@ -67,7 +67,7 @@ public final class KernelTable implements Callable<Integer> {
     private Limits limits() throws RunnerException {
         Map<String, Double> best = new TreeMap<>();
         List<String> usable = MachineLimits.machineCode() ? List.of() : List.of("read", "floats");
-        for (RunResult result : run("LimitBenchmark\\.", usable.stream().map(n -> n + "$").toList(), threads, false)) {
+        for (RunResult result : run("LimitBenchmark\\.", usable.stream().map(n -> n + "$").toList(), threads, Math.min(warmup, 1), false)) {
             String name = name(result);
             Statistics rate = rate(result, name.startsWith("read") ? "gigabytes" : "gigamacs");
             System.out.printf(Locale.ROOT, "limit %-13s median %7.1f, best %7.1f %s%n", name, rate.getPercentile(50), rate.getMax(),
@@ -78,7 +78,7 @@ public final class KernelTable implements Callable<Integer> {
         return new Limits(best.get("read"), best.get("floats"), best.getOrDefault("words", 0.0));
     }
 
-    private List<RunResult> run(String pattern, List<String> wanted, int runners, boolean onDevices) throws RunnerException {
+    private List<RunResult> run(String pattern, List<String> wanted, int runners, double warmupSeconds, boolean onDevices) throws RunnerException {
         OptionsBuilder options = new OptionsBuilder();
         if (wanted.isEmpty()) {
             options.include(pattern);
@@ -90,7 +90,7 @@ public final class KernelTable implements Callable<Integer> {
         if (onDevices) {
             options.param("device", devices.toArray(String[]::new)).param("threads", Integer.toString(threads));
         }
-        options.verbosity(VerboseMode.SILENT).forks(1).threads(runners).warmupIterations(1).warmupTime(TimeValue.milliseconds((long) (1000 * warmup)))
+        options.verbosity(VerboseMode.SILENT).forks(1).threads(runners).warmupIterations(1).warmupTime(TimeValue.milliseconds((long) (1000 * warmupSeconds)))
                 .measurementIterations(ITERATIONS).measurementTime(TimeValue.milliseconds((long) (1000 * seconds / ITERATIONS)));
         try {
             return new ArrayList<>(new Runner(options.build()).run());

@@ -2,11 +2,14 @@ package dev.polyphon.measure.server;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.model.ArchitectureSpec;
+import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.measure.random.AdapterFamily;
 import dev.polyphon.measure.random.MakeAdapters;
+import dev.polyphon.measure.random.Temporary;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -15,7 +18,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -33,7 +35,8 @@ import picocli.CommandLine.Parameters;
 public final class ServerTable implements Callable<Integer> {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final double MIB = 1 << 20;
-    private static final String KV_BYTES = "1GiB";
+    /** Positions of a block of keys and values. */
+    private static final int BLOCK = 32;
 
     @Parameters(arity = "1..*", paramLabel = "MODEL", description = "GGUF files or Hugging Face folders.")
     private List<Path> models;
@@ -71,14 +74,11 @@ public final class ServerTable implements Callable<Integer> {
         launch("bench", "--help");
         List<Map<String, String>> columns = new ArrayList<>();
         for (Path model : models) {
-            Path folder = Files.createTempDirectory("polyphon-adapters");
-            try {
-                MakeAdapters.write(model, folder, adapters, AdapterFamily.LORA, rank, adapterType);
+            try (Temporary folder = new Temporary()) {
+                MakeAdapters.write(model, folder.path(), adapters, AdapterFamily.LORA, rank, adapterType);
                 for (int n : threads) {
-                    columns.add(column(model, folder, n));
+                    columns.add(column(model, folder.path(), n));
                 }
-            } finally {
-                delete(folder);
             }
         }
         print(columns);
@@ -89,7 +89,7 @@ public final class ServerTable implements Callable<Integer> {
         Map<String, String> column = new LinkedHashMap<>();
         column.put("", model.getFileName().toString().replaceAll("\\.gguf$", "") + ", " + n + (n == 1 ? " thread" : " threads"));
         List<String> options = new ArrayList<>(List.of("--base", model.toString(), "--adapters", folder.toString(), "--threads", Integer.toString(n),
-                "--set", "engine.kvBytes=" + KV_BYTES, "--set", "engine.adapterBytes=4GiB"));
+                "--set", "engine.blockSize=" + BLOCK, "--set", "engine.adapterBytes=4GiB"));
         options.addAll(serveOptions);
         try (ServerProcess server = new ServerProcess(home, options)) {
             column.put("ready after, s", number(server.readySeconds()));
@@ -164,8 +164,7 @@ public final class ServerTable implements Callable<Integer> {
     /** Memory after the workloads, then with all adapters loaded. */
     private void memory(Map<String, String> column, ServerProcess server, Path model, Path folder) throws IOException, InterruptedException {
         long weights = bytes(model);
-        double kv = (server.metric("polyphon_kv_blocks_used", "") + server.metric("polyphon_kv_blocks_cached", "")) / server.metric("polyphon_kv_blocks", "")
-                * (1L << 30);
+        double kv = (server.metric("polyphon_kv_blocks_used", "") + server.metric("polyphon_kv_blocks_cached", "")) * blockBytes(model);
         double before = adapterBytes(server);
         double rss = server.status("VmRSS");
         column.put("weights, MiB", mebibytes(weights));
@@ -179,6 +178,13 @@ public final class ServerTable implements Callable<Integer> {
         column.put(adapters + " adapters where they compute, MiB", mebibytes(server.metric("polyphon_adapters_loaded_bytes", "")));
         column.put("and in the host tier, MiB", mebibytes(server.metric("polyphon_adapter_tier_bytes", "tier=\"host\"")));
         column.put("resident grew by loading them by, MiB", mebibytes(server.status("VmRSS") - rss) + " for " + mebibytes(adapterBytes(server) - before));
+    }
+
+    private static long blockBytes(Path model) throws IOException {
+        try (Checkpoint checkpoint = Checkpoint.open(model); CpuKernels kernels = CpuKernels.open(1)) {
+            ArchitectureSpec spec = checkpoint.spec();
+            return 2L * kernels.kvElementBytes() * spec.layers().size() * spec.kvWidth() * BLOCK;
+        }
     }
 
     private static double adapterBytes(ServerProcess server) throws IOException, InterruptedException {
@@ -237,18 +243,6 @@ public final class ServerTable implements Callable<Integer> {
     private static long bytes(Path path) throws IOException {
         try (Stream<Path> files = Files.walk(path)) {
             return files.filter(Files::isRegularFile).mapToLong(file -> file.toFile().length()).sum();
-        }
-    }
-
-    private static void delete(Path folder) throws IOException {
-        try (Stream<Path> files = Files.walk(folder)) {
-            files.sorted(Comparator.reverseOrder()).forEach(file -> {
-                try {
-                    Files.delete(file);
-                } catch (IOException e) {
-                    throw new UncheckedIOException(e);
-                }
-            });
         }
     }
 
