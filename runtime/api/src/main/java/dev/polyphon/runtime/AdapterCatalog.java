@@ -70,6 +70,11 @@ public interface AdapterCatalog {
     /** Removes an adapter for new requests, with all its versions; those in flight finish. It can be restored. */
     void remove(AdapterId id);
 
+    /** Forgets an adapter that was removed, with its versions and what was uploaded for them. */
+    default void purge(AdapterId id) {
+        throw unsupported();
+    }
+
     /** Takes back a removal. */
     default AdapterInfo restore(AdapterId id) {
         throw unsupported();

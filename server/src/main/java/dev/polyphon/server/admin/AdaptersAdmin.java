@@ -198,7 +198,13 @@ final class AdaptersAdmin {
 
     ObjectNode remove(Exchange exchange) {
         AdapterId id = id(exchange);
-        catalog.remove(id);
+        boolean purge = new Query(exchange.request().query()).flag("purge");
+        if (!purge || catalog.find(id.owner(), id.name()).filter(info -> info.id().equals(id)).isPresent()) {
+            catalog.remove(id);
+        }
+        if (purge) {
+            catalog.purge(id);
+        }
         return AdapterJson.MAPPER.createObjectNode().put("object", "adapter.deleted").put("name", id.name()).put("owner", id.owner()).put("deleted", true);
     }
 

@@ -200,6 +200,11 @@ final class GovernedCatalog implements AdapterCatalog {
     }
 
     @Override
+    public void purge(AdapterId id) {
+        catalog.purge(id);
+    }
+
+    @Override
     public AdapterInfo restore(AdapterId id) {
         take(id);
         try {

@@ -167,6 +167,17 @@ final class DiskStore implements AutoCloseable {
         }
     }
 
+    /** Nothing registered has this content any more: it goes, now or, when it is being read, as soon as its room is wanted. */
+    synchronized void release(String hash) throws IOException {
+        Entry entry = entries.get(hash);
+        if (entry != null) {
+            entry.kept = false;
+            if (entry.users == 0) {
+                discard(hash);
+            }
+        }
+    }
+
     /** A new folder for files on their way in. */
     Arrival arrival() throws IOException {
         return new Arrival(Files.createDirectory(arriving.resolve(UUID.randomUUID().toString())));

@@ -160,13 +160,35 @@ final class Ledger implements AutoCloseable {
             }
             connection.commit();
         } catch (SQLException | JsonProcessingException e) {
-            try {
-                connection.rollback();
-            } catch (SQLException again) {
-                e.addSuppressed(again);
-            }
-            throw new IOException("cannot write the registry: " + e.getMessage(), e);
+            throw failed(e);
         }
+    }
+
+    /** Forgets an adapter and all its versions. */
+    void delete(String base, AdapterId id) throws IOException {
+        try {
+            for (String table : List.of("adapter", "version")) {
+                try (PreparedStatement sql = connection.prepareStatement("DELETE FROM " + table + " WHERE base = ? AND owner = ? AND name = ?")) {
+                    sql.setString(1, base);
+                    sql.setString(2, id.owner());
+                    sql.setString(3, id.name());
+                    sql.execute();
+                }
+            }
+            connection.commit();
+        } catch (SQLException e) {
+            throw failed(e);
+        }
+    }
+
+    /** Takes back what a transaction that failed has done. */
+    private IOException failed(Exception e) {
+        try {
+            connection.rollback();
+        } catch (SQLException again) {
+            e.addSuppressed(again);
+        }
+        return new IOException("cannot write the registry: " + e.getMessage(), e);
     }
 
     @Override

@@ -40,6 +40,9 @@ final class PoolCatalog implements AdapterCatalog {
     private final Rooms rooms;
     private final Variants variants;
 
+    /** Held while files get their place and then are registered, so that they are not taken for those of an adapter that is purged meanwhile. */
+    private final Object keeping = new Object();
+
     /** What adapters pass through on their way to the model. */
     record Tiers(Fetcher fetcher, DiskStore disk, HostTier host) {}
 
@@ -172,8 +175,11 @@ final class PoolCatalog implements AdapterCatalog {
         List<AdapterWeight> asked = List.of(new AdapterWeight(id.name(), 1, image.folder().tasks().stream().findFirst().orElse(null)));
         Built built = loads.build(asked, images, null, bytes -> rooms.await(id, bytes));
         try {
-            files.keep();
-            AdapterInfo added = add(new AdapterRegistration(id, base, image.source(), wanted.labels(), image.hash(), wanted.replace()), image.folder().kind());
+            AdapterInfo added;
+            synchronized (keeping) {
+                files.keep();
+                added = add(new AdapterRegistration(id, base, image.source(), wanted.labels(), image.hash(), wanted.replace()), image.folder().kind());
+            }
             variants.retire(id);
             Registered one = registry.get(id);
             Version version = one.current().hash().equals(added.version()) ? one.current() : one.version(added.version()).orElseThrow();
@@ -205,6 +211,19 @@ final class PoolCatalog implements AdapterCatalog {
     public void remove(AdapterId id) {
         registry.change(id, one -> one.withDeleted(Instant.now()));
         variants.retire(id);
+    }
+
+    @Override
+    public void purge(AdapterId id) {
+        synchronized (keeping) {
+            try {
+                for (String hash : registry.purge(id)) {
+                    tiers.disk.release(hash);
+                }
+            } catch (IOException e) {
+                throw RuntimeFault.of(Kind.INTERNAL, "adapter " + id.name() + " cannot be purged: " + e.getMessage(), e);
+            }
+        }
     }
 
     @Override

@@ -178,6 +178,18 @@ final class Registry implements AutoCloseable {
         return restored;
     }
 
+    /** Forgets one that was removed; returns the hashes of its versions that no other has. */
+    synchronized List<String> purge(AdapterId id) throws IOException {
+        Registered one = removed.get(id);
+        if (one == null) {
+            throw unknown(id.name());
+        }
+        ledger.delete(base, id);
+        removed.remove(id);
+        Set<String> left = ledger.hashes("%");
+        return one.versions().stream().map(Version::hash).filter(hash -> !hash.isEmpty() && !left.contains(hash)).distinct().toList();
+    }
+
     private void write(List<Registered> changed) {
         if (changed.isEmpty()) {
             return;

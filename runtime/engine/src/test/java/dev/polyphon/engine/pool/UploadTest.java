@@ -214,6 +214,30 @@ class UploadTest {
         }
     }
 
+    @Test
+    void purgesWhatWasUploadedAndNothingThatOthersHave() throws IOException {
+        try (AdapterPool pool = open(options())) {
+            upload(pool, "one", false);
+            upload(pool, "two", false);
+            assertThat(files()).isEqualTo(2);
+            assertThatThrownBy(() -> pool.catalog().purge(AdapterId.shared("one"))).hasMessageContaining("not registered");
+            pool.catalog().remove(AdapterId.shared("one"));
+            assertThat(files()).isEqualTo(2);
+            long before = pool.tiers().disk().bytes();
+            pool.catalog().purge(AdapterId.shared("one"));
+            assertThat(files()).isEqualTo(1);
+            assertThat(pool.tiers().disk().bytes()).isLessThan(before);
+            assertThatThrownBy(() -> pool.catalog().restore(AdapterId.shared("one"))).hasMessageContaining("not registered");
+            assertThat(text(pool, "two")).isEqualTo("two");
+            upload(pool, "one", false);
+            assertThat(text(pool, "one")).isEqualTo("one");
+        }
+        try (AdapterPool pool = open(options())) {
+            assertThat(pool.catalog().size()).isEqualTo(2);
+            assertThat(pool.catalog().versions(AdapterId.shared("one"))).hasSize(1);
+        }
+    }
+
     /** Uploads in a process that is killed at any moment: what it had said was done is there, whole, and of what it was about nothing is, or all. */
     @Test
     void leavesNothingHalfWhenKilled() throws Exception {
