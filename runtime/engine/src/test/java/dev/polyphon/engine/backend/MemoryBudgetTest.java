@@ -17,6 +17,7 @@ class MemoryBudgetTest {
     /** One that uses things for a while, keeps them afterwards, and gives back what it is asked for at its next turn. */
     private static final class Party {
         final Account account;
+        final long part;
         final Random random;
         /** Of each thing in use, its bytes and when that ends. */
         final List<int[]> inUse = new ArrayList<>();
@@ -24,8 +25,9 @@ class MemoryBudgetTest {
         int wanted;
         int waited;
 
-        Party(Account account, Random random) {
+        Party(Account account, long part, Random random) {
             this.account = account;
+            this.part = part;
             this.random = random;
         }
 
@@ -41,10 +43,11 @@ class MemoryBudgetTest {
                 }
             }
             if (wanted == 0 && (greedy || random.nextInt(3) == 0)) {
-                wanted = 1 + random.nextInt((int) Math.max(1, account.own()));
+                wanted = greedy ? 1 : 1 + random.nextInt((int) part);
             }
+            // The greedy one takes whatever is left, byte for byte.
             while (wanted > 0 && start(now)) {
-                wanted = greedy ? 1 + random.nextInt((int) Math.max(1, account.own())) : 0;
+                wanted = greedy ? 1 : 0;
                 waited = 0;
             }
             account.stands(idle, wanted);
@@ -76,7 +79,8 @@ class MemoryBudgetTest {
         MemoryBudget budget = new MemoryBudget(shared);
         List<Party> parties = new ArrayList<>();
         for (int i = 0; i < count; i++) {
-            parties.add(new Party(budget.account(1 + random.nextInt(own)), random));
+            Account account = budget.account(1 + random.nextInt(own));
+            parties.add(new Party(account, account.own() + shared / count, random));
         }
         for (int now = 0; now < 200; now++) {
             for (Party party : parties) {
@@ -84,8 +88,7 @@ class MemoryBudgetTest {
                 long beyond = parties.stream().mapToLong(p -> Math.max(0, p.used() - p.account.own())).sum();
                 assertThat(beyond).as("shared bytes").isLessThanOrEqualTo(shared);
                 assertThat(party.account.used()).isEqualTo(party.used());
-                long part = party.account.own() + shared / count;
-                boolean due = party.wanted > 0 && party.inUse.stream().mapToInt(thing -> thing[0]).sum() + party.wanted <= part;
+                boolean due = party.wanted > 0 && party.inUse.stream().mapToInt(thing -> thing[0]).sum() + party.wanted <= party.part;
                 party.waited = due ? party.waited + 1 : 0;
                 assertThat(party.waited).as("turns of waiting for what is one's part").isLessThanOrEqualTo(2 * LONGEST_USE);
             }

@@ -11,6 +11,7 @@ import java.util.Deque;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
+import org.junit.jupiter.api.Test;
 
 /** A scheduler whose blocks share their memory with a neighbour that takes and gives as it likes. */
 class SharedMemoryTest {
@@ -114,5 +115,33 @@ class SharedMemoryTest {
         frees.forEach(Runnable::run);
         assertThat(account.used()).as("what is only kept is given back, down to what is one's own").isLessThanOrEqualTo(account.own());
         assertThat(neighbour.take(neighbour.most())).isTrue();
+    }
+
+    @Test
+    void givesBackBetweenStepsWhatOthersWaitFor() {
+        MemoryBudget budget = new MemoryBudget(20 * BLOCK);
+        Account account = budget.account(10 * BLOCK);
+        Account neighbour = budget.account(5 * BLOCK);
+        Cache cache = new Cache(30);
+        Deque<Runnable> frees = new ArrayDeque<>();
+        World world = new World(1, 4, 40, 1, new BlockPool(30, new BlockMemory(cache, account, frees::add)), 10);
+        for (int i = 0; i < 3; i++) {
+            world.arrive("c", 1, 8, 2);
+        }
+        while (!world.goal.isEmpty()) {
+            world.step();
+        }
+        assertThat(account.used()).isGreaterThan(20 * BLOCK);
+        world.arrive("c", 1, 4, 5);
+        world.step();
+        assertThat(neighbour.take(20 * BLOCK)).isFalse();
+        neighbour.stands(0, 20 * BLOCK);
+        world.step();
+        assertThat(neighbour.take(20 * BLOCK)).as("memory that is not freed yet").isFalse();
+        frees.forEach(Runnable::run);
+        assertThat(neighbour.take(20 * BLOCK)).isTrue();
+        while (!world.goal.isEmpty()) {
+            world.step();
+        }
     }
 }
