@@ -67,6 +67,8 @@ public final class FakeRuntime implements Runtime {
     final FakeCatalog catalog = new FakeCatalog(BASE);
     public final AtomicInteger running = new AtomicInteger();
     public final AtomicBoolean closed = new AtomicBoolean();
+    /** How the model calls tools. */
+    public volatile ToolFormat tools = ToolFormat.HERMES;
     /** Whether generations are handed to the test. */
     public volatile boolean manual;
     /** Thrown at requests instead of an answer. */
@@ -78,11 +80,10 @@ public final class FakeRuntime implements Runtime {
     public final FakeMerges merges = new FakeMerges(catalog);
     private final List<RuntimeObserver> observers = new CopyOnWriteArrayList<>();
     private final ExecutorService steps = Executors.newSingleThreadExecutor(task -> new Thread(task, "fake-steps"));
-    private final ModelInfo model = new ModelInfo(BASE, "llama", CONTEXT, VOCABULARY, WIDTH, ToolFormat.HERMES, Instant.ofEpochSecond(1_700_000_000));
 
     @Override
     public List<ModelInfo> models() {
-        return List.of(model);
+        return List.of(new ModelInfo(BASE, "llama", CONTEXT, VOCABULARY, WIDTH, tools, Instant.ofEpochSecond(1_700_000_000)));
     }
 
     @Override

@@ -34,6 +34,13 @@ public sealed interface Grammar {
         }
     }
 
+    /** What several grammars say, one after the other. */
+    record Sequence(List<Grammar> parts) implements Grammar {
+        public Sequence {
+            parts = List.copyOf(parts);
+        }
+    }
+
     /**
      * A context-free grammar.
      *

@@ -45,6 +45,10 @@ class ConstrainedTest {
             // All at once: each is held to its own.
             var objects = IntStream.range(0, 4).mapToObj(i -> ask(engine, new Grammar.JsonSchema(SCHEMA), i)).toList();
             var words = ask(engine, new Grammar.Regex("[A-Z][a-z]{2,9} (?:é|ü|日本)\\."), 9);
+            var call = ask(engine, new Grammar.Sequence(List.of(new Grammar.Choice(List.of("<tool_call>\n")), new Grammar.JsonSchema(SCHEMA),
+                    new Grammar.Choice(List.of("\n</tool_call>")))), 10);
+            assertThat(text(call)).startsWith("<tool_call>\n{").endsWith("}\n</tool_call>");
+            assertThat(new ObjectMapper().readTree(text(call).substring(12, text(call).length() - 13)).size()).isEqualTo(3);
             for (Collected one : objects) {
                 JsonNode json = new ObjectMapper().readTree(text(one));
                 assertThat(json.path("population").isInt()).as(json.toString()).isTrue();

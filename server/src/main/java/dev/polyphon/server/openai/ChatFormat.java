@@ -1,17 +1,42 @@
 package dev.polyphon.server.openai;
 
 import com.fasterxml.jackson.core.JsonGenerator;
+import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.TokenLogprobs;
+import dev.polyphon.server.openai.tools.CallReader;
+import dev.polyphon.server.openai.tools.Calls;
 import java.io.IOException;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
 
 /** Answers of {@code /v1/chat/completions}. */
 final class ChatFormat extends Format {
     private final boolean logprobs;
+    private final Function<Calls, CallReader> readers;
+    private final boolean named;
+    /** By choice, where calls are looked for. */
+    private final Map<Integer, ToolDelta> deltas = new HashMap<>();
 
-    ChatFormat(String model, boolean logprobs) {
+    /**
+     * @param readers makes what finds the calls of tools in a choice; null when none are looked for
+     * @param named whether the request names the function to call
+     */
+    ChatFormat(String model, boolean logprobs, Function<Calls, CallReader> readers, boolean named) {
         super("chatcmpl-", model, "chat.completion", "chat.completion.chunk");
         this.logprobs = logprobs;
+        this.readers = readers;
+        this.named = named;
+    }
+
+    private ToolDelta delta(int choice) {
+        return deltas.computeIfAbsent(choice, _ -> new ToolDelta(readers));
+    }
+
+    @Override
+    boolean takes(int choice, String text) {
+        return readers == null ? super.takes(choice, text) : delta(choice).push(text);
     }
 
     @Override
@@ -20,7 +45,13 @@ final class ChatFormat extends Format {
         if (first) {
             json.writeStringField("role", "assistant");
         }
-        if (first || !last || !text.isEmpty()) {
+        if (readers != null) {
+            ToolDelta delta = delta(choice);
+            if (last) {
+                delta.end();
+            }
+            delta.write(json, first);
+        } else if (first || !last || !text.isEmpty()) {
             json.writeStringField("content", text);
         }
         json.writeEndObject();
@@ -35,7 +66,14 @@ final class ChatFormat extends Format {
     void whole(JsonGenerator json, int index, Choice choice) throws IOException {
         json.writeObjectFieldStart("message");
         json.writeStringField("role", "assistant");
-        json.writeStringField("content", choice.text());
+        if (readers == null) {
+            json.writeStringField("content", choice.text());
+        } else {
+            ToolDelta delta = delta(index);
+            delta.push(choice.text());
+            delta.end();
+            delta.writeWhole(json);
+        }
         json.writeNullField("refusal");
         json.writeEndObject();
         if (logprobs) {
@@ -43,5 +81,12 @@ final class ChatFormat extends Format {
         } else {
             json.writeNullField("logprobs");
         }
+    }
+
+    /** As OpenAI has it, a call that the request names is no reason to end. */
+    @Override
+    String word(int choice, FinishReason reason) {
+        boolean called = readers != null && delta(choice).called();
+        return called && !named && reason == FinishReason.STOP ? "tool_calls" : super.word(choice, reason);
     }
 }

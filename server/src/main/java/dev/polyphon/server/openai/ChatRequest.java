@@ -1,7 +1,11 @@
 package dev.polyphon.server.openai;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.polyphon.runtime.Grammar;
+import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Prompt;
+import dev.polyphon.runtime.ToolFormat;
+import dev.polyphon.server.openai.tools.ToolPrompt;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -17,15 +21,30 @@ final class ChatRequest {
         Generate.checkSequences(1, choices, limits);
         boolean stream = Generate.stream(fields);
         int logprobs = logprobs(fields, limits);
-        var prompt = prompt(fields, limits);
-        var sampling = SamplingFields.read(fields, limits, target.base(), maxTokens).logprobs(logprobs).build();
-        var format = new ChatFormat(target.requested(), logprobs >= 0);
-        var generate = new Generate(format.id(), "chat", target, List.of(prompt), sampling, choices, choices, stream, Terms.read(fields));
+        ToolFields tools = ToolFields.read(fields);
+        var prompt = prompt(fields, target.base(), tools, limits);
+        var sampling = SamplingFields.read(fields, limits, target.base(), maxTokens).logprobs(logprobs);
+        Grammar call = tools.grammar(target.base());
+        if (call != null) {
+            if (GrammarFields.read(fields) != null) {
+                throw ApiException.invalid("tool_choice", "invalid_value", "The output can be held to one form only, but 'tool_choice' and another field both ask for one.");
+            }
+            sampling.grammar(call);
+        }
+        var format = new ChatFormat(target.requested(), logprobs >= 0, tools.readers(target.base()), tools.use() == ToolFields.Use.NAMED);
+        var generate = new Generate(format.id(), "chat", target, List.of(prompt), sampling.build(), choices, choices, stream, Terms.read(fields));
         return Asked.tokens(generate, Generate.includeUsage(fields, stream), format);
     }
 
-    static Prompt.Chat prompt(Fields fields, RequestLimits limits) {
-        return new Prompt.Chat(messages(fields, limits), tools(fields), fields.flag("add_generation_prompt", true), templateVariables(fields));
+    /** Tools are for the model's chat template to show; where it cannot, a message tells of them. */
+    static Prompt.Chat prompt(Fields fields, ModelInfo model, ToolFields tools, RequestLimits limits) {
+        var messages = messages(fields, limits);
+        boolean told = model.tools() == ToolFormat.NONE;
+        return new Prompt.Chat(
+                told ? ToolPrompt.tell(messages, tools.tools()) : messages,
+                told ? List.of() : tools.tools().stream().map(tool -> ChatMessage.plain(tool.definition())).toList(),
+                fields.flag("add_generation_prompt", true),
+                templateVariables(fields));
     }
 
     /** {@code max_completion_tokens}, or {@code max_tokens}, which it replaced; as much as there is room for when neither is given. */
@@ -56,22 +75,6 @@ final class ChatRequest {
                     + "but got an empty array instead.");
         }
         return messages;
-    }
-
-    private static List<Object> tools(Fields fields) {
-        var tools = fields.list("tools", Integer.MAX_VALUE, ChatRequest::tool);
-        return fields.get("tool_choice").map(choice -> switch (choice.asText()) {
-            case "none" -> List.<Object>of();
-            case "auto" -> tools;
-            default -> throw ApiException.invalid("tool_choice", "unsupported_value",
-                    "Unsupported value: 'tool_choice' may be 'none' or 'auto' on this server; a call cannot be enforced.");
-        }).orElse(tools);
-    }
-
-    private static Object tool(String path, JsonNode tool) {
-        var function = Fields.object(path, tool).object("function").orElseThrow(() -> Fields.missing(path + ".function"));
-        function.requiredText("name");
-        return ChatMessage.plain(tool);
     }
 
     private static Map<String, Object> templateVariables(Fields fields) {

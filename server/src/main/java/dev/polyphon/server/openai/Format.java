@@ -53,7 +53,7 @@ abstract sealed class Format permits CompletionFormat, ChatFormat {
         json.writeStartObject();
         json.writeNumberField("index", choice);
         piece(json, choice, first, text, logprobs, reason != null);
-        json.writeStringField("finish_reason", reason == null ? null : word(reason));
+        json.writeStringField("finish_reason", reason == null ? null : word(choice, reason));
         json.writeEndObject();
         json.writeEndArray();
         if (usageNull) {
@@ -80,7 +80,7 @@ abstract sealed class Format permits CompletionFormat, ChatFormat {
             json.writeStartObject();
             json.writeNumberField("index", i);
             whole(json, i, choices.get(i));
-            json.writeStringField("finish_reason", word(choices.get(i).reason()));
+            json.writeStringField("finish_reason", word(i, choices.get(i).reason()));
             json.writeEndObject();
         }
         json.writeEndArray();
@@ -101,7 +101,13 @@ abstract sealed class Format permits CompletionFormat, ChatFormat {
         json.writeStringField("model", model);
     }
 
-    private static String word(FinishReason reason) {
+    /** Takes the next piece of a choice's text; false when there is nothing to send yet. */
+    boolean takes(int choice, String text) {
+        return !text.isEmpty();
+    }
+
+    /** Why a choice has ended, once it was written. */
+    String word(int choice, FinishReason reason) {
         return switch (reason) {
             case STOP -> "stop";
             case LENGTH -> "length";

@@ -29,13 +29,14 @@ final class StreamReply implements Reply {
 
     @Override
     public void token(int choice, TokenEvent event) {
-        if (!event.text().isEmpty() || event.logprobs() != null) {
+        if (format.takes(choice, event.text()) || event.logprobs() != null) {
             event(json -> format.chunk(json, choice, event.text(), event.logprobs(), null, includeUsage));
         }
     }
 
     @Override
     public void finished(int choice, String text, FinishReason reason) {
+        format.takes(choice, text);
         event(json -> format.chunk(json, choice, text, null, reason, includeUsage));
     }
 

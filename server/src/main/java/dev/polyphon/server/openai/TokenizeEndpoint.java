@@ -52,7 +52,7 @@ final class TokenizeEndpoint {
     }
 
     private Response tokenize(Fields fields, ModelInfo model, TextCodec text) {
-        int[] tokens = text.encode(prompt(fields));
+        int[] tokens = text.encode(prompt(fields, model));
         boolean texts = fields.flag("return_token_strs", false);
         return Response.json(200, Json.bytes(json -> {
             json.writeStartObject();
@@ -78,13 +78,13 @@ final class TokenizeEndpoint {
         json.writeEndArray();
     }
 
-    private Prompt prompt(Fields fields) {
+    private Prompt prompt(Fields fields, ModelInfo model) {
         boolean chat = fields.get("messages").isPresent();
         if (chat && fields.get("prompt").isPresent()) {
             throw ApiException.invalid("prompt", "invalid_value", "Either 'prompt' or 'messages' is to be tokenized, but got both.");
         }
         if (chat) {
-            return ChatRequest.prompt(fields, limits);
+            return ChatRequest.prompt(fields, model, ToolFields.read(fields), limits);
         }
         return new Prompt.Text(fields.requiredText("prompt"), fields.flag("add_special_tokens", true));
     }

@@ -128,7 +128,7 @@ class ErrorsTest {
             "messages":[{"role":"user","content":[{"type":"image_url"}]}] | messages[0].content[0].type | unsupported_value | 'image_url'
             "messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{"}}]}] | messages[0].tool_calls[0].function.arguments | invalid_value | JSON
             "messages":[{"role":"user","content":"x"}],"tools":[{}]| tools[0].function       | missing_required_parameter | function
-            "messages":[{"role":"user","content":"x"}],"tool_choice":"required" | tool_choice | unsupported_value   | cannot be enforced
+            "messages":[{"role":"user","content":"x"}],"tool_choice":"required" | tool_choice | invalid_value   | only when 'tools' are specified
             "messages":[{"role":"user","content":"x"}],"top_logprobs":2 | top_logprobs       | invalid_value        | only allowed when 'logprobs' is enabled
             "messages":[{"role":"user","content":"x"}],"logprobs":3| logprobs                | invalid_type         | a boolean, but got an integer
             "messages":[{"role":"user","content":"x"}],"max_tokens":3,"max_completion_tokens":4 | max_tokens | invalid_value | got 3 and 4

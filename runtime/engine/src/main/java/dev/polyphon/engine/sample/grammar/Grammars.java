@@ -75,6 +75,7 @@ public final class Grammars {
             case Grammar.Regex(String pattern) -> RuleSet.of(Regex.whole(checked(pattern)));
             case Grammar.Choice(List<String> texts) -> RuleSet.of(new Expr.Alt(texts.stream().map(Expr::text).toList()));
             case Grammar.Rules(String text) -> Gbnf.read(checked(text));
+            case Grammar.Sequence(List<Grammar> parts) -> RuleSet.sequence(parts.stream().map(Grammars::rules).toList());
         };
     }
 
