@@ -63,6 +63,8 @@ public final class StepProfile implements Callable<Integer> {
                 loads.put("16 rows, 16 LoRAs", rig.decode(16, POSITION, adapters));
                 loads.put("prompt of 128", rig.prompt(128, CHUNK, List.of()));
                 loads.put("prompt of 512", rig.prompt(512, CHUNK, List.of()));
+                // All of them first: Java goes on compiling what several have in common.
+                loads.values().forEach(load -> warmUp(rig, load));
                 Map<String, Profile> profiles = new LinkedHashMap<>();
                 loads.forEach((name, load) -> profiles.put(name, profile(rig, load)));
                 print(profiles);
@@ -73,10 +75,13 @@ public final class StepProfile implements Callable<Integer> {
         return 0;
     }
 
-    private Profile profile(Rig rig, Rig.Load load) {
+    private void warmUp(Rig rig, Rig.Load load) {
         for (long end = System.nanoTime() + (long) (seconds * 1e9); System.nanoTime() < end; ) {
             rig.run(load);
         }
+    }
+
+    private Profile profile(Rig rig, Rig.Load load) {
         List<Long> times = new ArrayList<>();
         List<Map<String, Long>> operations = new ArrayList<>();
         for (long end = System.nanoTime() + (long) (seconds * 1e9); System.nanoTime() < end; ) {
