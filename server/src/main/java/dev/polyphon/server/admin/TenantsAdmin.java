@@ -113,7 +113,7 @@ final class TenantsAdmin {
 
     private static ObjectNode json(Account account) {
         ObjectNode json = TenantJson.write(account.tenant());
-        json.putObject("now").put("concurrent_requests", account.running()).put("tokens_today", account.tokensToday());
+        json.putObject("now").put("concurrent_requests", account.running()).put("connections", account.connections()).put("tokens_today", account.tokensToday());
         return json;
     }
 

@@ -72,6 +72,8 @@ final class Connection extends ChannelInboundHandlerAdapter {
     private boolean pipeFull;
     private HttpVersion version = HttpVersion.HTTP_1_1;
     private int unsent;
+    private Object owner;
+    private Runnable released = () -> {};
 
     Connection(HttpServer server) {
         this.server = server;
@@ -258,6 +260,16 @@ final class Connection extends ChannelInboundHandlerAdapter {
 
     // Answering: called by the exchange
 
+    Object owner() {
+        return owner;
+    }
+
+    void owner(Object who, Runnable whenReleased) {
+        released.run();
+        owner = who;
+        released = whenReleased;
+    }
+
     boolean writable() {
         return ctx.channel().isWritable();
     }
@@ -406,6 +418,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
     @Override
     public void channelInactive(ChannelHandlerContext context) {
         phase = Phase.CLOSING;
+        owner(null, () -> {});
         deadlines.cancel();
         held.forEach(ReferenceCountUtil::release);
         held.clear();

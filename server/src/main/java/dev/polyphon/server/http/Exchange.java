@@ -29,7 +29,7 @@ public final class Exchange implements Outlet {
     private final EventLoop loop;
     private final Request request;
     private final InputStream body;
-    private final boolean keepAlive;
+    private boolean keepAlive;
     private String route = "";
     private Map<String, String> parameters = Map.of();
     private Map<String, String> headers = Map.of();
@@ -81,6 +81,25 @@ public final class Exchange implements Outlet {
 
     public void caller(Object who) {
         caller = who;
+    }
+
+    /** Whose this connection is, as was found out with an earlier request on it; null when nobody's yet. */
+    public Object connectionOwner() {
+        return connection.owner();
+    }
+
+    /**
+     * Says whose this connection is from now on.
+     *
+     * @param released runs when it is closed, or somebody else's
+     */
+    public void connectionOwner(Object owner, Runnable released) {
+        connection.owner(owner, released);
+    }
+
+    /** The connection is closed behind this answer. */
+    public void closeAfter() {
+        keepAlive = false;
     }
 
     /** Adds a header to the answer, whichever it will be; an answer's own header of that name goes before it. */
@@ -243,7 +262,7 @@ public final class Exchange implements Outlet {
     }
 
     /** Whether an answer can still be given. */
-    boolean waiting() {
+    public boolean waiting() {
         return state == State.WAITING;
     }
 

@@ -72,7 +72,7 @@ public record ApiError(int status, String message, String type, String param, St
             case NO_KEY, BAD_KEY -> new ApiError(401, message, INVALID, null, "invalid_api_key", null);
             case FORBIDDEN -> new ApiError(403, message, INVALID, null, "forbidden", null);
             case UNAVAILABLE -> new ApiError(503, message, "server_error", null, "unavailable", denied.retryAfter());
-            case REQUESTS_PER_MINUTE, CONCURRENT_REQUESTS -> new ApiError(429, message, "requests", null, "rate_limit_exceeded", denied.retryAfter());
+            case REQUESTS_PER_MINUTE, CONCURRENT_REQUESTS, CONNECTIONS -> new ApiError(429, message, "requests", null, "rate_limit_exceeded", denied.retryAfter());
             case TOKENS_PER_MINUTE, TOKENS_PER_DAY -> new ApiError(429, message, "tokens", null, "rate_limit_exceeded", denied.retryAfter());
         };
     }

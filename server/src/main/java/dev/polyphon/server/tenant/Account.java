@@ -14,6 +14,7 @@ public final class Account {
     private final TimeMeter time;
     private final DayBudget day;
     private final AtomicLong running = new AtomicLong();
+    private final AtomicLong connections = new AtomicLong();
     private volatile State state;
 
     /** The tenant and its rates, which belong together: a change of the limits fills them anew. */
@@ -44,6 +45,10 @@ public final class Account {
         return running.get();
     }
 
+    public long connections() {
+        return connections.get();
+    }
+
     public long tokensToday() {
         return day.used();
     }
@@ -63,6 +68,20 @@ public final class Account {
             throw new Denied(Reason.REQUESTS_PER_MINUTE, "Rate limit reached for " + now.tenant.name() + " on requests per min (RPM): Limit "
                     + now.requests.perMinute() + ", Requested 1. Please try again in " + text(wait) + ".", wait);
         }
+    }
+
+    /** Takes a connection for the tenant's, or throws; {@link #disconnect} must follow. */
+    void connect() {
+        Tenant who = state.tenant;
+        long most = who.limits().connections();
+        if (connections.incrementAndGet() > most && most != Limits.NONE) {
+            connections.decrementAndGet();
+            throw new Denied(Reason.CONNECTIONS, "Connection limit reached for " + who.name() + ": " + most + " connections may be open at once.", Duration.ofSeconds(1));
+        }
+    }
+
+    void disconnect() {
+        connections.decrementAndGet();
     }
 
     void leave() {

@@ -19,7 +19,9 @@ public final class Denied extends RuntimeException {
         REQUESTS_PER_MINUTE,
         TOKENS_PER_MINUTE,
         TOKENS_PER_DAY,
-        CONCURRENT_REQUESTS
+        CONCURRENT_REQUESTS,
+        /** The connection on which the request came is one too many, and closed. */
+        CONNECTIONS
     }
 
     private final Reason reason;

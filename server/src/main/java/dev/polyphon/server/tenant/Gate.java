@@ -62,6 +62,10 @@ final class Gate implements Filter {
         try {
             Caller caller = tokens.authenticate(token);
             exchange.execute(() -> {
+                if (!exchange.waiting()) {
+                    // The client has left meanwhile, and nothing would tell when it is to be let out again.
+                    return;
+                }
                 try {
                     admit(exchange, access, caller);
                 } catch (Denied denied) {
@@ -87,8 +91,17 @@ final class Gate implements Filter {
             throw new Denied(Reason.FORBIDDEN, "The key " + caller.key() + " has the role '" + caller.role().text() + "', and this needs the role '"
                     + access.role().text() + "'.");
         }
+        Account account = caller.account();
+        if (exchange.connectionOwner() != account) {
+            try {
+                account.connect();
+            } catch (Denied denied) {
+                exchange.closeAfter();
+                throw denied;
+            }
+            exchange.connectionOwner(account, account::disconnect);
+        }
         if (access == Access.METERED) {
-            Account account = caller.account();
             exchange.beforeAnswer(() -> account.headers().forEach(exchange::header));
             account.enter();
             exchange.onEnd(account::leave);

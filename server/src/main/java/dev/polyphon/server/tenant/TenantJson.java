@@ -16,7 +16,7 @@ import java.util.TreeSet;
 public final class TenantJson {
     private static final Set<String> FIELDS = Set.of("enabled", "share", "limits", "models", "adapters", "default_adapter");
     private static final Set<String> LIMITS =
-            Set.of("requests_per_minute", "tokens_per_minute", "tokens_per_day", "concurrent_requests", "adapters", "adapter_bytes");
+            Set.of("requests_per_minute", "tokens_per_minute", "tokens_per_day", "concurrent_requests", "connections", "adapters", "adapter_bytes");
     private static final int MOST_PATTERNS = 256;
     private static final long LARGEST = 1L << 53;
 
@@ -33,6 +33,7 @@ public final class TenantJson {
         put(limits, "tokens_per_minute", tenant.limits().tokensPerMinute());
         put(limits, "tokens_per_day", tenant.limits().tokensPerDay());
         put(limits, "concurrent_requests", tenant.limits().concurrentRequests());
+        put(limits, "connections", tenant.limits().connections());
         put(limits, "adapters", tenant.limits().adapters());
         put(limits, "adapter_bytes", tenant.limits().adapterBytes());
         tenant.models().patterns().forEach(json.putArray("models")::add);
@@ -100,6 +101,7 @@ public final class TenantJson {
                 limit(json, "tokens_per_minute", before.tokensPerMinute()),
                 limit(json, "tokens_per_day", before.tokensPerDay()),
                 limit(json, "concurrent_requests", before.concurrentRequests()),
+                limit(json, "connections", before.connections()),
                 limit(json, "adapters", before.adapters()),
                 limit(json, "adapter_bytes", before.adapterBytes()));
     }

@@ -62,7 +62,7 @@ class GovernedTest {
     /** Two that take from a bucket together never take more than there is, and what is given back is there again. */
     @Property(tries = 50)
     void reservationsNeverExceedTheLimits(@ForAll @Size(max = 30) List<Integer> wanted) {
-        var limits = new Limits(Limits.NONE, 1000, 3000, Limits.NONE, 0, Limits.NONE);
+        var limits = new Limits(Limits.NONE, 1000, 3000, Limits.NONE, Limits.NONE, 0, Limits.NONE);
         var tenant = new Tenant("a", true, 1, limits, Globs.ALL, Globs.ALL, null, Instant.EPOCH);
         var account = new Account(tenant, InstantSource.fixed(Instant.parse("2026-01-01T00:00:00Z")), new Still(), 0);
         long taken = 0;

@@ -1,6 +1,7 @@
 package dev.polyphon.server.tenant;
 
 import static dev.polyphon.server.tenant.TenantServer.bearer;
+import static dev.polyphon.server.Eventually.eventually;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -18,6 +19,7 @@ import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.PlainJWT;
 import com.nimbusds.jwt.SignedJWT;
 import com.sun.net.httpserver.HttpServer;
+import dev.polyphon.server.RawClient;
 import dev.polyphon.server.config.ConfigException;
 import dev.polyphon.server.config.PolyphonConfig;
 import dev.polyphon.server.config.Sources;
@@ -29,6 +31,8 @@ import java.nio.file.Path;
 import java.util.Date;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
@@ -171,6 +175,34 @@ class JwtTest {
             assertThat(answer.status()).isEqualTo(503);
             assertThat(answer.header("Retry-After")).isEqualTo("5");
             assertThat(lonely.http.get("/v1/models", bearer(own)).status()).as("keys go on to open").isEqualTo(200);
+        }
+    }
+
+    @Test
+    void aClientThatLeavesWhileItsTokenIsCheckedTakesNoPlace(@TempDir Path folder) throws Exception {
+        var asked = new CountDownLatch(1);
+        var goOn = new CountDownLatch(1);
+        answer("/slow", () -> {
+            asked.countDown();
+            try {
+                goOn.await(10, TimeUnit.SECONDS);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+            return served.toString();
+        });
+        try (var slow = new TenantServer(folder, "jwt.issuer=" + url, "jwt.jwks=" + url + "/slow")) {
+            slow.tenant("acme", "\"limits\": {\"concurrent_requests\": 1, \"connections\": 1}");
+            String token = token(it -> it);
+            try (RawClient leaving = slow.http.raw()) {
+                leaving.post(TenantServer.COMPLETIONS, "{\"model\": \"french\", \"prompt\": \"x\"}", "Authorization: Bearer " + token);
+                assertThat(asked.await(10, TimeUnit.SECONDS)).isTrue();
+            }
+            Thread.sleep(50);
+            goOn.countDown();
+            eventually("the place is free", () -> slow.complete(token, "french", "x", 1).status() == 200);
+            assertThat(slow.tenants.get("acme").running()).isZero();
+            assertThat(slow.http.runtime.requests).hasSize(1);
         }
     }
 

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.server.FakeRuntime;
+import dev.polyphon.server.RawClient;
 import dev.polyphon.server.TestServer;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -21,6 +22,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** How much those may have who are let in, and what of it they see. */
 class LimitsTest {
+    private static final String PROMPT = "{\"model\": \"french\", \"prompt\": \"x\"}";
+
     @TempDir
     private Path store;
 
@@ -122,6 +125,28 @@ class LimitsTest {
         }
         eventually("the place is free", () -> server.admin("GET", "tenants/acme", "").json().at("/now/concurrent_requests").asInt() == 0);
         assertThat(held.isCancelled()).isTrue();
+    }
+
+    @Test
+    void connectionsAreTheTenantsUntilTheyClose() throws IOException {
+        String key = "Authorization: Bearer " + server.tenant("acme", "\"limits\": {\"connections\": 2}");
+        String other = "Authorization: Bearer " + server.tenant("rival", "\"limits\": {\"connections\": 2}");
+        try (RawClient first = server.http.raw(); RawClient second = server.http.raw(); RawClient third = server.http.raw(); RawClient theirs = server.http.raw()) {
+            assertThat(first.post(TenantServer.COMPLETIONS, PROMPT, key).answer().status()).isEqualTo(200);
+            assertThat(first.post(TenantServer.COMPLETIONS, PROMPT, key).answer().status()).isEqualTo(200);
+            assertThat(second.post(TenantServer.COMPLETIONS, PROMPT, key).answer().status()).isEqualTo(200);
+            var refused = third.post(TenantServer.COMPLETIONS, PROMPT, key).answer();
+            assertThat(refused.status()).isEqualTo(429);
+            assertThat(refused.body()).contains("Connection limit reached for acme: 2").contains("rate_limit_exceeded");
+            assertThat(refused.headers()).containsKey("retry-after");
+            assertThat(third.closed()).isTrue();
+            assertThat(theirs.post(TenantServer.COMPLETIONS, PROMPT, other).answer().status()).isEqualTo(200);
+            assertThat(server.admin("GET", "tenants/acme", "").json().at("/now/connections").asInt()).isEqualTo(2);
+            assertThat(first.post(TenantServer.COMPLETIONS, PROMPT, other).answer().status()).as("now another's").isEqualTo(200);
+            assertThat(server.admin("GET", "tenants/acme", "").json().at("/now/connections").asInt()).isEqualTo(1);
+        }
+        eventually("all are free again", () -> server.admin("GET", "tenants/acme", "").json().at("/now/connections").asInt() == 0
+                && server.admin("GET", "tenants/rival", "").json().at("/now/connections").asInt() == 0);
     }
 
     @Test

@@ -41,6 +41,9 @@ public final class TenantCommands {
         @Option(names = "--concurrent", paramLabel = "N", description = "Requests under way at once.")
         private String concurrent;
 
+        @Option(names = "--connections", paramLabel = "N", description = "Connections open at once.")
+        private String connections;
+
         @Option(names = "--own-adapters", paramLabel = "N", description = "Adapters of its own.")
         private String adapters;
 
@@ -69,6 +72,7 @@ public final class TenantCommands {
             limit(limits, "tokens_per_minute", tokensPerMinute);
             limit(limits, "tokens_per_day", tokensPerDay);
             limit(limits, "concurrent_requests", concurrent);
+            limit(limits, "connections", connections);
             limit(limits, "adapters", adapters);
             limit(limits, "adapter_bytes", adapterBytes);
             if (!limits.isEmpty()) {
