@@ -43,7 +43,9 @@ final class Events implements Flow.Subscriber<String> {
         }
         String data = line.substring(5).strip();
         try {
-            if (data.equals("[DONE]")) {
+            if (data.equals("[DONE]") && last == null) {
+                fail(new IOException("the server ended the answer before it began"));
+            } else if (data.equals("[DONE]")) {
                 answer.complete(new Answer(last.path("id").asText(), last.path("model").asText(), text.toString(), finishReason, promptTokens, completionTokens));
             } else {
                 take(json.readTree(data));

@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Looks for inputs that break a reader, guided by what code they reach: Jazzer, in a process of its own, for a few seconds with all targets. With the
+ * Looks for inputs that break a reader, guided by what code they reach: Jazzer, in a process of its own, for a few seconds and 3000 inputs at most with all targets. With the
  * property {@code fuzz.seconds} it looks for so long; with {@code fuzz.target}, at one only; with {@code fuzz.corpus}, a folder, it keeps what reached new
  * code there for the next time. {@code .ci/fuzz} does all of that.
  */
@@ -34,7 +34,8 @@ class GuidedFuzzTest {
     @Test
     void findsNothing(@TempDir Path temporary) throws Exception {
         assumeTrue(List.of("amd64", "x86_64").contains(System.getProperty("os.arch")), "Jazzer comes for this processor");
-        int seconds = Integer.getInteger("fuzz.seconds", 10);
+        int seconds = Integer.getInteger("fuzz.seconds", 30);
+        int inputs = System.getProperty("fuzz.seconds") == null ? 3000 : -1;
         String target = System.getProperty("fuzz.target", "Any");
         Path folder = Path.of(System.getProperty("fuzz.corpus", temporary.toString()));
         Path corpus = Files.createDirectories(folder.resolve("corpus").resolve(target));
@@ -44,7 +45,7 @@ class GuidedFuzzTest {
         Process jazzer = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xmx1g", "-XX:+EnableDynamicAgentLoading",
                 "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow", "--add-modules=jdk.incubator.vector", "-cp", System.getProperty("java.class.path"),
                 JAZZER + "Jazzer", "--target_class=" + Targets.class.getName() + "$" + target, "--instrumentation_includes=dev.polyphon.**", "--custom_hook_includes=" + HOOKED,
-                "--disabled_hooks=" + DISABLED, "--reproducer_path=" + found, "-artifact_prefix=" + found + File.separator, "-max_total_time=" + seconds,
+                "--disabled_hooks=" + DISABLED, "--reproducer_path=" + found, "-artifact_prefix=" + found + File.separator, "-max_total_time=" + seconds, "-runs=" + inputs,
                 "-timeout=60", "-rss_limit_mb=4096", "-print_final_stats=1", corpus.toString()).redirectErrorStream(true).redirectOutput(log.toFile()).start();
         try {
             assertThat(jazzer.waitFor(seconds + 120L, TimeUnit.SECONDS)).as("ended").isTrue();
