@@ -14,7 +14,8 @@
 typedef int CUresult;
 typedef int CUdevice;
 typedef unsigned long long CUdeviceptr;
-typedef void *CUcontext, *CUmodule, *CUfunction, *CUstream;
+typedef void *CUcontext, *CUmodule, *CUfunction, *CUstream, *CUgraph, *CUgraphExec;
+typedef int CUstreamCaptureMode;
 #endif
 
 #define EMULATED
@@ -189,15 +190,51 @@ API cuModuleGetFunction(CUfunction* f, CUmodule, const char* name) {
     *f = (CUfunction)dlsym(self, symbol);
     return *f ? OK : (CUresult)500;
 }
-API cuLaunchKernel(CUfunction f, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx, unsigned int by, unsigned int bz, unsigned int,
-        CUstream, void** params, void**) {
-    if (!gx || !gy || gy > 65535 || gz != 1 || by != 1 || bz != 1 || !bx || bx > (unsigned)MOST || bx % 32) return INVALID;
+static CUresult run(CUfunction f, unsigned gx, unsigned gy, unsigned bx, void* args) {
     body = (void (*)(void*))f;
-    arguments = params[0];
+    arguments = args;
     threads = bx;
     for (blockY = 0; blockY < gy; blockY++)
         for (blockX = 0; blockX < gx; blockX++) block();
     return OK;
 }
+
+// A graph has copies of its kernels' arguments, as the driver's have.
+struct Node {
+    CUfunction f;
+    unsigned gx, gy, bx;
+    char args[512];
+};
+static std::vector<Node>* capture = nullptr;
+
+API cuLaunchKernel(CUfunction f, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx, unsigned int by, unsigned int bz, unsigned int,
+        CUstream, void** params, void**) {
+    if (!gx || !gy || gy > 65535 || gz != 1 || by != 1 || bz != 1 || !bx || bx > (unsigned)MOST || bx % 32) return INVALID;
+    if (!capture) return run(f, gx, gy, bx, params[0]);
+    Node node = {f, gx, gy, bx, {}};
+    memcpy(node.args, params[0], sizeof(Args));
+    capture->push_back(node);
+    return OK;
+}
+API cuStreamBeginCapture_v2(CUstream, CUstreamCaptureMode) {
+    if (capture) return INVALID;
+    capture = new std::vector<Node>();
+    return OK;
+}
+API cuStreamEndCapture(CUstream, CUgraph* g) {
+    *g = (CUgraph)capture;
+    capture = nullptr;
+    return *g ? OK : INVALID;
+}
+API cuGraphInstantiateWithFlags(CUgraphExec* e, CUgraph g, unsigned long long) {
+    *e = (CUgraphExec)new std::vector<Node>(*(std::vector<Node>*)g);
+    return OK;
+}
+API cuGraphLaunch(CUgraphExec e, CUstream) {
+    for (Node& n : *(std::vector<Node>*)e) run(n.f, n.gx, n.gy, n.bx, n.args);
+    return OK;
+}
+API cuGraphDestroy(CUgraph g) { delete (std::vector<Node>*)g; return OK; }
+API cuGraphExecDestroy(CUgraphExec e) { delete (std::vector<Node>*)e; return OK; }
 API cuGetErrorName(CUresult e, const char** s) { *s = e == 1 ? "CUDA_ERROR_INVALID_VALUE" : e == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR"; return OK; }
 API cuGetErrorString(CUresult, const char** s) { *s = "emulated"; return OK; }

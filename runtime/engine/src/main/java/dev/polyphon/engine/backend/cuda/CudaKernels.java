@@ -9,18 +9,21 @@ import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.LowRank;
 import dev.polyphon.engine.backend.NormKind;
+import dev.polyphon.engine.backend.Owned;
 import dev.polyphon.engine.backend.Projection;
 import dev.polyphon.engine.backend.RotaryTable;
 import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.backend.Weight;
+import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorView;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
-import java.util.stream.IntStream;
 
 /**
  * Kernels for one NVIDIA GPU, by the driver API and NVRTC. Weights stay as their file has them; activations, keys, values and sums are f32.
@@ -35,7 +38,9 @@ public final class CudaKernels implements Kernels {
     private static final int MOST_GRID_Y = 65_535;
 
     private final Device device;
-    private CudaTensor shrunk;
+    private final Map<String, CudaTensor> scratch = new HashMap<>();
+    private final Owned retired = new Owned();
+    private Batch step;
 
     private CudaKernels(Device device) {
         this.device = device;
@@ -69,8 +74,16 @@ public final class CudaKernels implements Kernels {
     }
 
     @Override
+    public void begin(Batch batch) {
+        device.begin();
+        step = batch;
+        retired.close();
+    }
+
+    @Override
     public void end() {
-        device.finish();
+        device.end();
+        step = null;
     }
 
     @Override
@@ -91,8 +104,8 @@ public final class CudaKernels implements Kernels {
     @Override
     public void write(Tensor tensor, int firstRow, int rows, float[] values) {
         CudaTensor t = ((CudaTensor) tensor).holding(firstRow, rows);
-        // Kernels before may still read the tensor. A tensor just made on another thread has none; waiting is then for nothing, and harmless.
-        device.settle();
+        // Kernels before may still read the tensor.
+        device.finish();
         try (Arena arena = Arena.ofConfined()) {
             long bytes = 4L * rows * t.columns();
             MemorySegment copy = arena.allocate(Math.max(4, bytes), 4);
@@ -104,19 +117,21 @@ public final class CudaKernels implements Kernels {
     @Override
     public void read(Tensor tensor, int firstRow, int rows, float[] values) {
         CudaTensor t = ((CudaTensor) tensor).holding(firstRow, rows);
-        device.download(t.row(firstRow), values, 0, rows * t.columns());
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment copy = arena.allocate(4L * Math.max(1, rows * t.columns()), 4).asSlice(0, 4L * rows * t.columns());
+            device.download(t.row(firstRow), copy);
+            MemorySegment.copy(copy, ValueLayout.JAVA_FLOAT, 0, values, 0, rows * t.columns());
+        }
     }
 
     @Override
     public void read(Weight weight, int firstRow, int rows, float[] values) {
         Objects.checkFromIndexSize(firstRow, rows, weight.out());
-        if (rows == 0) {
-            return;
-        }
-        // All weights stand row after row, so that any is a table as well.
-        try (Tensor looked = tensor(rows, weight.in())) {
-            embed(weight, IntStream.range(firstRow, firstRow + rows).toArray(), rows, 1, looked);
-            read(looked, 0, rows, values);
+        CudaWeight w = (CudaWeight) weight;
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment data = arena.allocate(Math.max(1, rows * w.rowBytes()), 64).asSlice(0, rows * w.rowBytes());
+            device.download(w.address() + firstRow * w.rowBytes(), data);
+            Floats.read(new TensorView("a weight", w.type(), new long[] {rows, w.in()}, data), 0, values, 0, rows * w.in());
         }
     }
 
@@ -140,7 +155,7 @@ public final class CudaKernels implements Kernels {
             }
         }
         if (rows > 0) {
-            long list = device.table(ids, rows);
+            long list = device.tables().add(ids, rows);
             device.arguments().at(w.address()).at(list).at(o.address()).with(w.number()).with(w.in()).with(Math.toIntExact(w.rowBytes()))
                     .with(o.columns()).with(scale);
             device.launch("embed", rows, 1, THREADS);
@@ -203,30 +218,26 @@ public final class CudaKernels implements Kernels {
         if (table.shrinkTiles() == 0) {
             return;
         }
-        long products = shrunk(table.shrunkFloats());
-        long at;
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment bytes = arena.allocate(table.bytes(), 8);
-            table.write(bytes);
-            at = device.table(bytes);
-        }
+        long products = scratch("products of low rank", table.shrunkFloats());
+        long at = device.tables().keep(items, 0, table.bytes(), table::write);
         device.arguments().at(at).at(at + table.shrinkAt()).at(in.address()).at(products).with(in.columns());
         device.launch("low_rank_shrink", table.shrinkTiles(), 1, 32 * LowRankTable.SHRINK_TILE);
         device.arguments().at(at).at(at + table.expandAt()).at(products);
         device.launch("low_rank_expand", table.expandTiles(), 1, LowRankTable.EXPAND_TILE);
     }
 
-    /** Scratch for so many floats, made larger when needed. */
-    private long shrunk(long floats) {
-        if (shrunk == null || shrunk.columns() < floats) {
-            if (shrunk != null) {
-                device.finish();
-                shrunk.close();
-                shrunk = null;
+    /** Scratch for so many floats, made larger when needed; what was given out before in this step stays. */
+    private long scratch(String what, long floats) {
+        CudaTensor old = scratch.get(what);
+        if (old == null || old.columns() < floats) {
+            CudaTensor larger = new CudaTensor(device, 1, Math.toIntExact(Math.max(1 << 16, Long.highestOneBit(Math.max(1, floats - 1)) << 1)));
+            scratch.put(what, larger);
+            if (old != null) {
+                retired.own(old);
             }
-            shrunk = new CudaTensor(device, 1, Math.toIntExact(Math.max(floats, 1 << 16)));
+            return larger.address();
         }
-        return shrunk.address();
+        return old.address();
     }
 
     @Override
@@ -242,7 +253,7 @@ public final class CudaKernels implements Kernels {
             }
         }
         if (rows > 0) {
-            long list = device.table(positions, rows);
+            long list = device.tables().add(positions, rows);
             device.arguments().at(m.address()).at(t.address()).at(list).with(m.columns()).with(headDim).with(t.pairs()).with(interleaved ? 1 : 0);
             device.launch("rotary", rows, 1, THREADS);
         }
@@ -255,7 +266,7 @@ public final class CudaKernels implements Kernels {
         CudaTensor k = ((CudaTensor) keys).wide(c.width(), "keys").holding(0, rows);
         CudaTensor v = ((CudaTensor) values).wide(c.width(), "values").holding(0, rows);
         if (rows > 0) {
-            long slots = device.table(c.slots(batch), rows);
+            long slots = device.tables().add(c.slots(batch), rows);
             device.arguments().at(k.address()).at(v.address()).at(c.keys(layer)).at(c.values(layer)).at(slots).with(c.width()).with(k.columns())
                     .with(v.columns());
             device.launch("write_kv", rows, 1, THREADS);
@@ -276,10 +287,9 @@ public final class CudaKernels implements Kernels {
             return;
         }
         AttentionTables tables = AttentionTables.of(batch, c.blockSize());
-        device.room(4L * (tables.rows().length + tables.blocks().length + spec.heads()) + 3 * 64);
-        long rowTable = device.table(tables.rows(), tables.rows().length);
-        long blocks = device.table(tables.blocks(), tables.blocks().length);
-        long slopes = spec.alibiSlopes() == null ? 0 : device.table(MemorySegment.ofArray(spec.alibiSlopes()));
+        long rowTable = device.tables().add(tables.rows(), tables.rows().length);
+        long blocks = device.tables().add(tables.blocks(), tables.blocks().length);
+        long slopes = spec.alibiSlopes() == null ? 0 : device.tables().add(MemorySegment.ofArray(spec.alibiSlopes()));
         for (int first = 0; first < rows; first += MOST_GRID_Y) {
             device.arguments().at(q.row(first)).at(c.keys(layer)).at(c.values(layer)).at(rowTable + 8L * first).at(blocks).at(slopes).at(o.row(first))
                     .with(spec.heads()).with(spec.kvHeads()).with(spec.headDim()).with(c.blockSize()).with(spec.window()).with(q.columns())
@@ -327,7 +337,7 @@ public final class CudaKernels implements Kernels {
             from.holding(rows[i], 1);
         }
         if (count > 0) {
-            long list = device.table(rows, count);
+            long list = device.tables().add(rows, count);
             rows(from, list, 0, ((CudaTensor) out).wide(from.columns(), "the output of a gather"), 0, from.columns(), count, false, 0);
         }
     }

@@ -69,6 +69,10 @@ final class CudaWeight implements Weight {
         return type.bytes(in);
     }
 
+    DType type() {
+        return type;
+    }
+
     /** The type as common.cuh counts. */
     int number() {
         return switch (type) {

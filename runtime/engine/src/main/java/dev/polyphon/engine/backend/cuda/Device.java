@@ -1,11 +1,9 @@
 package dev.polyphon.engine.backend.cuda;
 
-import dev.polyphon.engine.backend.AddressRange;
-import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.polyphon.engine.backend.AddressRange;
 import dev.polyphon.engine.backend.DeviceMemoryException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -18,12 +16,12 @@ import java.util.Map;
 /**
  * One GPU: its context, its memory, a stream that computes and one that copies, pinned host memory for both, and the kernels.
  *
- * <p>Copies to the device may be made on any thread, also while kernels run; they have arrived when they return. Everything else is the step loop's.
+ * <p>Copies may be made on any thread, also while kernels run; they have arrived when they return. Everything else is the step loop's.
  */
 @SuppressWarnings("restricted")
 final class Device implements AutoCloseable {
     private static final long STAGING = 8L << 20;
-    private static final long TABLES = 4L << 20;
+    private static final long MOST_TABLES = 64L << 20;
 
     private final Driver driver;
     private final int ordinal;
@@ -31,18 +29,22 @@ final class Device implements AutoCloseable {
     private final String name;
     private final String architecture;
     private final List<MemorySegment> modules = new ArrayList<>();
-    private final Map<String, MemorySegment> functions = new HashMap<>();
+    private final List<String> names = new ArrayList<>();
+    private final Map<String, Integer> numbers = new HashMap<>();
+    private final List<MemorySegment> functions = new ArrayList<>();
     private final Arena local = Arena.ofShared();
     private final MemorySegment compute;
     private final MemorySegment copies;
     private final MemorySegment uploads;
     private final MemorySegment downloads;
-    private final MemorySegment tables;
-    private final long deviceTables;
-    private long tablesUsed;
+    private final MemorySegment pinnedTables;
+    private final Tables tables;
     private final AddressRange arena;
-    private final Arguments arguments = new Arguments(local);
-    private volatile String last = "no kernel yet";
+    private final Launches launches = new Launches(names);
+    private final Graphs graphs;
+    private boolean stepping;
+    /** Who launches kernels: others' reads do not wait for them. */
+    private volatile Thread stepper;
     private boolean closed;
 
     /**
@@ -68,15 +70,17 @@ final class Device implements AutoCloseable {
         copies = driver.handle("the stream that copies", "cuStreamCreate", 1);
         uploads = pinned(STAGING);
         downloads = pinned(STAGING);
-        tables = pinned(TABLES);
-        Sources.KERNELS.forEach((file, names) -> {
+        graphs = new Graphs(driver, compute);
+        Sources.KERNELS.forEach((file, kernels) -> {
             byte[] code = Sources.compiled(file, compiler, architecture, version, cache);
             MemorySegment image = local.allocate(Math.max(1, code.length), 64);
             MemorySegment.copy(code, 0, image, JAVA_BYTE, 0, code.length);
             MemorySegment module = driver.handle(file + " for " + architecture, "cuModuleLoadData", image);
             modules.add(module);
-            for (String kernel : names) {
-                functions.put(kernel, driver.handle("kernel " + kernel, "cuModuleGetFunction", module, local.allocateFrom(kernel)));
+            for (String kernel : kernels) {
+                numbers.put(kernel, names.size());
+                names.add(kernel);
+                functions.add(driver.handle("kernel " + kernel, "cuModuleGetFunction", module, local.allocateFrom(kernel)));
             }
         });
         long wanted = memory > 0 ? memory : freeMemory() / 10 * 9;
@@ -88,7 +92,9 @@ final class Device implements AutoCloseable {
             throw driver.failure("cuMemAlloc_v2", wanted + " bytes", status);
         }
         arena = new AddressRange(out.get(JAVA_LONG, 0), wanted);
-        deviceTables = arena.take(TABLES, "tables");
+        long bytes = Math.min(MOST_TABLES, wanted / 16);
+        pinnedTables = pinned(bytes);
+        tables = new Tables(pinnedTables, arena.take(bytes, "tables"));
     }
 
     private String name(int device) {
@@ -140,84 +146,85 @@ final class Device implements AutoCloseable {
         driver.call("memory to be zeroed", "cuStreamSynchronize", copies);
     }
 
-    /** Copies floats from the device once all kernels before have run. */
-    void download(long from, float[] values, int at, int count) {
-        enter();
-        int most = (int) (STAGING / 4);
-        for (int done = 0; done < count; done += most) {
-            int n = Math.min(most, count - done);
-            driver.call(4L * n + " bytes from the device", "cuMemcpyDtoHAsync_v2", downloads, from + 4L * done, 4L * n, compute);
-            finish();
-            MemorySegment.copy(downloads, java.lang.foreign.ValueLayout.JAVA_FLOAT, 0, values, at + done, n);
+    /** Copies from the device: for the thread that launches kernels once they have run; for others at once. */
+    void download(long from, MemorySegment to) {
+        if (Thread.currentThread() == stepper) {
+            run();
         }
-    }
-
-    /** Waits for all kernels; one that failed is told of here. */
-    void finish() {
-        settle();
-        tablesUsed = 0;
-    }
-
-    /** The same on any thread. */
-    void settle() {
-        enter();
-        int status = driver.status("cuStreamSynchronize", compute);
-        if (status != 0) {
-            throw driver.failure("cuStreamSynchronize", "kernels up to " + last, status);
-        }
-    }
-
-    /** Brings a small table of ints to the device, in order with the kernels; it stays there until the next {@link #finish}. */
-    long table(int[] values, int count) {
-        long at = reserve(4L * count);
-        MemorySegment.copy(values, 0, tables, JAVA_INT, at, count);
-        return send(at, 4L * count);
-    }
-
-    long table(MemorySegment bytes) {
-        long at = reserve(bytes.byteSize());
-        MemorySegment.copy(bytes, 0, tables, at, bytes.byteSize());
-        return send(at, bytes.byteSize());
-    }
-
-    /** Makes sure that tables of so many bytes, and 64 for each, are there together. */
-    void room(long bytes) {
-        if (bytes > TABLES) {
-            throw new IllegalArgumentException("tables of " + bytes + " bytes, at most " + TABLES);
-        }
-        if (tablesUsed + bytes > TABLES) {
-            finish();
-        }
-    }
-
-    private long reserve(long bytes) {
-        room(bytes);
-        long at = tablesUsed;
-        tablesUsed += bytes + 63 & -64;
-        return at;
-    }
-
-    private long send(long at, long bytes) {
-        if (bytes > 0) {
+        MemorySegment stream = Thread.currentThread() == stepper ? compute : copies;
+        synchronized (downloads) {
             enter();
-            driver.call("a table", "cuMemcpyHtoDAsync_v2", deviceTables + at, tables.asSlice(at, bytes), bytes, compute);
+            for (long at = 0; at < to.byteSize(); at += STAGING) {
+                long n = Math.min(STAGING, to.byteSize() - at);
+                driver.call(n + " bytes from the device", "cuMemcpyDtoHAsync_v2", downloads, from + at, n, stream);
+                driver.call(stream == compute ? "kernels up to " + graphs.last() : "a copy from the device", "cuStreamSynchronize", stream);
+                MemorySegment.copy(downloads, 0, to, at, n);
+            }
         }
-        return deviceTables + at;
+        if (stream == compute) {
+            tables.restart();
+        }
+    }
+
+    /** Begins a step: its kernels run when results are read, or at its end. */
+    void begin() {
+        stepper = Thread.currentThread();
+        launches.clear();
+        tables.begin();
+        stepping = true;
+    }
+
+    void end() {
+        stepping = false;
+        finish();
+    }
+
+    /** Starts what was launched. */
+    private void run() {
+        if (launches.count() > 0) {
+            enter();
+            tables.send((at, bytes) -> driver.call("tables", "cuMemcpyHtoDAsync_v2", tables.address(at), pinnedTables.asSlice(at, bytes), bytes, compute));
+            try {
+                graphs.run(launches);
+            } finally {
+                launches.clear();
+            }
+        }
+    }
+
+    /** Waits for all kernels of this thread; one that failed is told of here. */
+    void finish() {
+        if (Thread.currentThread() == stepper) {
+            run();
+            driver.call("kernels up to " + graphs.last(), "cuStreamSynchronize", compute);
+            if (stepping) {
+                tables.restart();
+            } else {
+                tables.begin();
+            }
+        }
+    }
+
+    Tables tables() {
+        return tables;
+    }
+
+    int graphs() {
+        return graphs.graphs();
     }
 
     /** The arguments of the next kernel, empty. */
-    Arguments arguments() {
-        return arguments.clear();
+    Launches arguments() {
+        return launches.next();
     }
 
-    /** Launches a kernel with the arguments set last. */
+    /** Launches a kernel with the arguments set last; outside a step it has run when this returns. */
     void launch(String kernel, int gridX, int gridY, int threads) {
-        enter();
-        last = kernel;
-        int status = driver.launch(functions.get(kernel), gridX, gridY, threads, compute, arguments.pointer());
-        if (status != 0) {
-            throw driver.failure("cuLaunchKernel", "kernel " + kernel + " on " + gridX + " x " + gridY + " blocks of " + threads + " threads with "
-                    + arguments, status);
+        int number = numbers.get(kernel);
+        launches.add(number, functions.get(number), gridX, gridY, threads);
+        if (!stepping) {
+            stepper = Thread.currentThread();
+            finish();
         }
     }
 
@@ -231,67 +238,14 @@ final class Device implements AutoCloseable {
         driver.status("cuStreamSynchronize", compute);
         driver.status("cuMemFree_v2", arena.start());
         modules.forEach(module -> driver.status("cuModuleUnload", module));
-        for (MemorySegment memory : List.of(uploads, downloads, tables)) {
+        graphs.close();
+        launches.close();
+        for (MemorySegment memory : List.of(uploads, downloads, pinnedTables)) {
             driver.status("cuMemFreeHost", memory);
         }
         driver.status("cuStreamDestroy_v2", compute);
         driver.status("cuStreamDestroy_v2", copies);
         driver.status("cuDevicePrimaryCtxRelease_v2", ordinal);
         local.close();
-    }
-
-    /** The one structure that every kernel is given: {@code Args} in common.cuh. */
-    static final class Arguments {
-        private static final int POINTERS = 8;
-        private static final int INTS = 16;
-        private static final int FLOATS = 8;
-
-        private final MemorySegment structure;
-        private final MemorySegment pointer;
-        private int pointers;
-        private int ints;
-        private int floats;
-
-        private Arguments(Arena arena) {
-            structure = arena.allocate(8L * POINTERS + 4L * INTS + 4L * FLOATS, 8);
-            pointer = arena.allocate(ADDRESS);
-            pointer.set(ADDRESS, 0, structure);
-        }
-
-        private Arguments clear() {
-            structure.fill((byte) 0);
-            pointers = 0;
-            ints = 0;
-            floats = 0;
-            return this;
-        }
-
-        private MemorySegment pointer() {
-            return pointer;
-        }
-
-        Arguments at(long address) {
-            structure.setAtIndex(JAVA_LONG, java.util.Objects.checkIndex(pointers++, POINTERS), address);
-            return this;
-        }
-
-        Arguments with(int value) {
-            structure.set(JAVA_INT, 8L * POINTERS + 4L * java.util.Objects.checkIndex(ints++, INTS), value);
-            return this;
-        }
-
-        Arguments with(float value) {
-            structure.set(java.lang.foreign.ValueLayout.JAVA_FLOAT, 8L * POINTERS + 4L * INTS + 4L * java.util.Objects.checkIndex(floats++, FLOATS), value);
-            return this;
-        }
-
-        @Override
-        public String toString() {
-            StringBuilder text = new StringBuilder("sizes");
-            for (int i = 0; i < ints; i++) {
-                text.append(' ').append(structure.get(JAVA_INT, 8L * POINTERS + 4L * i));
-            }
-            return text.toString();
-        }
     }
 }

@@ -54,6 +54,12 @@ final class Driver {
         function("cuModuleUnload", ADDRESS);
         function("cuModuleGetFunction", ADDRESS, ADDRESS, ADDRESS);
         function("cuLaunchKernel", ADDRESS, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, ADDRESS, ADDRESS);
+        function("cuStreamBeginCapture_v2", ADDRESS, JAVA_INT);
+        function("cuStreamEndCapture", ADDRESS, ADDRESS);
+        function("cuGraphInstantiateWithFlags", ADDRESS, ADDRESS, JAVA_LONG);
+        function("cuGraphLaunch", ADDRESS, ADDRESS);
+        function("cuGraphDestroy", ADDRESS);
+        function("cuGraphExecDestroy", ADDRESS);
         function("cuGetErrorName", JAVA_INT, ADDRESS);
         function("cuGetErrorString", JAVA_INT, ADDRESS);
     }

@@ -20,7 +20,7 @@ DEVICE float half_bits(uint16_t h) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f
 
 // What every kernel is given: addresses, counts and factors, named at its head.
 struct Args {
-    void* p[8];
+    void* p[10];
     int i[16];
     float f[8];
 };
