@@ -67,6 +67,7 @@ unsigned blockX, blockY;
 Barrier all;
 Barrier warps[MOST / 32];
 float lanes[MOST];
+unsigned char parity[MOST];
 void (*body)(void*);
 void* arguments;
 
@@ -111,6 +112,7 @@ void block() {
         *--top = (void*)polyphon_fiber;
         fibers[i].sp = top - 6;
         fibers[i].done = false;
+        parity[i] = 0;
     }
     current = 0;
     polyphon_switch(&home, fibers[0].sp);
@@ -135,6 +137,61 @@ static inline float half_bits(uint16_t h) {
     int e = h >> 10 & 31, m = h & 1023;
     float v = e == 0 ? ldexpf((float)m, -24) : e == 31 ? (m ? NAN : INFINITY) : ldexpf((float)(m | 1024), e - 25);
     return h & 0x8000 ? -v : v;
+}
+
+static inline uint32_t float_bits(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
+struct uint4 { uint32_t x, y, z, w; };
+static inline float power2(float x) { return exp2f(x); }
+static inline uint32_t bf16(float f) {
+    uint32_t u = float_bits(f);
+    return f != f ? 0x7fff : u + 0x7fff + (u >> 16 & 1) >> 16;
+}
+static inline uint32_t bf16_pair(float low, float high) { return bf16(low) | bf16(high) << 16; }
+static inline uint32_t tf32(float f) { return float_bits(f) + 0x1000 & 0xffffe000u; }
+static inline uint4 stream16(const void* p) { return *(const uint4*)p; }
+static inline void copy16(void* shared, const void* global, bool there) {
+    if (there) memcpy(shared, global, 16);
+    else memset(shared, 0, 16);
+}
+static inline void copies_end() {}
+template <int left> static inline void copies_wait() {}
+static inline void add_to(unsigned long long* p, unsigned long long v) { *p += v; }
+static inline void add_to(uint32_t* p, uint32_t v) { *p += v; }
+
+// The matrices' fragments as the PTX manual lays them out: every lane leaves its own where all can see them, and takes what its four sums need. Which of the
+// two places is used alternates, so that one meeting of the warp is enough.
+struct Fragments { uint32_t a[4], b[2]; };
+static Fragments fragments[2][MOST];
+
+static Fragments* exchanged(uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+    int me = current;
+    Fragments* all = fragments[parity[me] ^= 1];
+    all[me] = {{a0, a1, a2, a3}, {b0, b1}};
+    wait(warps[me / 32], 32);
+    return all + me / 32 * 32;
+}
+static inline void mma_bf16(float* c, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+    Fragments* all = exchanged(a0, a1, a2, a3, b0, b1);
+    int lane = current % 32;
+    for (int i = 0; i < 4; i++) {
+        int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+        double sum = 0;
+        for (int k = 0; k < 16; k++) {
+            uint32_t a = all[row % 8 * 4 + k % 8 / 2].a[row / 8 + k / 8 * 2], b = all[column * 4 + k % 8 / 2].b[k / 8];
+            sum += (double)bits(k % 2 ? a & 0xffff0000u : a << 16) * bits(k % 2 ? b & 0xffff0000u : b << 16);
+        }
+        c[i] = (float)(c[i] + sum);
+    }
+}
+static inline void mma_tf32(float* c, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+    Fragments* all = exchanged(a0, a1, a2, a3, b0, b1);
+    int lane = current % 32;
+    for (int i = 0; i < 4; i++) {
+        int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+        double sum = 0;
+        for (int k = 0; k < 8; k++) sum += (double)bits(all[row % 8 * 4 + k % 4].a[row / 8 + k / 4 * 2]) * bits(all[column * 4 + k % 4].b[k / 4]);
+        c[i] = (float)(c[i] + sum);
+    }
 }
 
 #include "kernels.inc"

@@ -5,6 +5,7 @@ import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.cpu.CpuKernels;
 import dev.polyphon.engine.backend.cuda.CudaException;
 import dev.polyphon.engine.backend.cuda.CudaKernels;
+import dev.polyphon.engine.backend.cuda.Precision;
 import java.io.IOException;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -14,7 +15,7 @@ import org.slf4j.LoggerFactory;
 /** Chooses what an engine computes on. One engine has one device; who wants several opens an engine for each. */
 public final class Devices {
     private static final Logger LOG = LoggerFactory.getLogger(Devices.class);
-    private static final Pattern CUDA = Pattern.compile("cuda(?::(\\d{1,4}))?");
+    private static final Pattern CUDA = Pattern.compile("cuda(?::(\\d{1,4}))?(?::(f32|bf16))?");
 
     private Devices() {}
 
@@ -22,7 +23,7 @@ public final class Devices {
      * Opens a device.
      *
      * @param device {@code cpu}; {@code cpu:vector} for the CPU without machine code written at run time; {@code cuda} or {@code cuda:N} for an NVIDIA
-     *     GPU; {@code auto} for the first GPU when one opens and the CPU otherwise
+     *     GPU, with {@code :f32} behind it for products in f32; {@code auto} for the first GPU when one opens and the CPU otherwise
      * @param threads computing threads of the CPU; 0 for one per processor
      * @throws IOException when the GPU that was named does not open; the message says why
      */
@@ -30,20 +31,21 @@ public final class Devices {
         Matcher cuda = CUDA.matcher(device);
         if (cuda.matches()) {
             try {
-                return CudaKernels.open(cuda.group(1) == null ? 0 : Integer.parseInt(cuda.group(1)), 0);
+                return CudaKernels.open(cuda.group(1) == null ? 0 : Integer.parseInt(cuda.group(1)), 0,
+                        "f32".equals(cuda.group(2)) ? Precision.F32 : Precision.BF16);
             } catch (CudaException | DeviceMemoryException e) {
                 throw new IOException("device " + device + " does not open: " + e.getMessage(), e);
             }
         }
         if (device.equals("auto")) {
             try {
-                return CudaKernels.open(0, 0);
+                return CudaKernels.open(0, 0, Precision.BF16);
             } catch (CudaException | DeviceMemoryException e) {
                 LOG.info("computing on the CPU, since no GPU opens");
                 LOG.debug("no GPU: {}", e.getMessage());
             }
         } else if (!device.equals("cpu") && !device.equals("cpu:vector")) {
-            throw new IllegalArgumentException("device must be auto, cpu, cpu:vector, cuda or cuda:N, found " + device);
+            throw new IllegalArgumentException("device must be auto, cpu, cpu:vector, cuda or cuda:N (and :f32 or :bf16), found " + device);
         }
         return CpuKernels.open(threads > 0 ? threads : Runtime.getRuntime().availableProcessors(), !device.equals("cpu:vector"));
     }

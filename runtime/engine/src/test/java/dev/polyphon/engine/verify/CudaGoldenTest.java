@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.cuda.EmulatedDevice;
 import dev.polyphon.engine.backend.cuda.Gpu;
+import dev.polyphon.engine.backend.cuda.Precision;
 import dev.polyphon.engine.verify.Verifier.Mode;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -19,14 +20,14 @@ class CudaGoldenTest {
 
     @Test
     void aGpuReproducesTheVectors() throws IOException {
-        Gpu.open().close();
-        verify("{[!c]*,c[!o]*}", Gpu::open, 100);
+        Gpu.open(Precision.F32).close();
+        verify("{[!c]*,c[!o]*}", () -> Gpu.open(Precision.F32), 100);
     }
 
     @Test
     void theEmulatedDeviceReproducesVectors() throws IOException {
-        EmulatedDevice.open(16 << 20).close();
-        verify(System.getProperty("polyphon.emulated.golden", "{base-llama,lora-llama,road-llama,base-gemma2}"), () -> EmulatedDevice.open(512L << 20), 1);
+        EmulatedDevice.open(16 << 20, Precision.F32).close();
+        verify(System.getProperty("polyphon.emulated.golden", "{base-llama,lora-llama,road-llama,base-gemma2}"), () -> EmulatedDevice.open(512L << 20, Precision.F32), 1);
     }
 
     private static void verify(String cases, Supplier<Kernels> kernels, int atLeast) throws IOException {

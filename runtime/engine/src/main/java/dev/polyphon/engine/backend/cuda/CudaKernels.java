@@ -9,7 +9,6 @@ import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.LowRank;
 import dev.polyphon.engine.backend.NormKind;
-import dev.polyphon.engine.backend.Owned;
 import dev.polyphon.engine.backend.Projection;
 import dev.polyphon.engine.backend.RotaryTable;
 import dev.polyphon.engine.backend.Tensor;
@@ -20,30 +19,29 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 
 /**
- * Kernels for one NVIDIA GPU, by the driver API and NVRTC. Weights stay as their file has them; activations, keys, values and sums are f32.
+ * Kernels for one NVIDIA GPU, by the driver API and NVRTC. Weights stay as their file has them; activations and sums are f32.
  *
  * <p>A row's bits do not depend on its neighbours: every sum is taken by one warp, block or thread in an order that only the row's own sizes decide.
  */
 public final class CudaKernels implements Kernels {
-    private static final int WARPS = 4;
     private static final int THREADS = 128;
-    private static final int ROW_TILE = 8;
-    private static final int MOST_HEAD_DIM = 512;
-    private static final int MOST_GRID_Y = 65_535;
 
     private final Device device;
-    private final Map<String, CudaTensor> scratch = new HashMap<>();
-    private final Owned retired = new Owned();
-    private Batch step;
+    private final Precision precision;
+    private final Scratch scratch;
+    private final Products products;
+    private final PagedAttention attention;
 
-    private CudaKernels(Device device) {
+    private CudaKernels(Device device, Precision precision) {
         this.device = device;
+        this.precision = precision;
+        scratch = new Scratch(device);
+        products = new Products(device, scratch, precision);
+        attention = new PagedAttention(device, scratch);
     }
 
     /**
@@ -54,14 +52,14 @@ public final class CudaKernels implements Kernels {
      * @throws CudaException when a library is missing, there is no such GPU, or it cannot be used; the message says which and where it was looked for
      * @throws dev.polyphon.engine.backend.DeviceMemoryException when it has less memory than asked for
      */
-    public static CudaKernels open(int ordinal, long memory) {
+    public static CudaKernels open(int ordinal, long memory, Precision precision) {
         Libraries libraries = Libraries.of(System.getenv());
         Driver driver = new Driver(libraries.open(Libraries.DRIVER));
-        return open(driver, new Nvrtc(libraries.open(Libraries.NVRTC)), ordinal, memory, cache());
+        return open(driver, new Nvrtc(libraries.open(Libraries.NVRTC)), ordinal, memory, cache(), precision);
     }
 
-    static CudaKernels open(Driver driver, Compiler compiler, int ordinal, long memory, Path cache) {
-        return new CudaKernels(new Device(driver, compiler, ordinal, memory, cache));
+    static CudaKernels open(Driver driver, Compiler compiler, int ordinal, long memory, Path cache, Precision precision) {
+        return new CudaKernels(new Device(driver, compiler, ordinal, memory, cache), precision);
     }
 
     private static Path cache() {
@@ -76,19 +74,28 @@ public final class CudaKernels implements Kernels {
     @Override
     public void begin(Batch batch) {
         device.begin();
-        step = batch;
-        retired.close();
+        attention.begin(batch);
+        scratch.tidy();
     }
 
     @Override
     public void end() {
+        attention.end();
         device.end();
-        step = null;
+    }
+
+    @Override
+    public int kvElementBytes() {
+        return precision == Precision.BF16 ? 2 : 4;
     }
 
     @Override
     public Weight weight(TensorView view, int[] rowOrder) {
-        return new CudaWeight(device, view, rowOrder);
+        CudaWeight weight = new CudaWeight(device, view, rowOrder);
+        if (precision == Precision.BF16) {
+            device.load(Sources.product(weight.number()));
+        }
+        return weight;
     }
 
     @Override
@@ -137,7 +144,7 @@ public final class CudaKernels implements Kernels {
 
     @Override
     public KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize) {
-        return new CudaKvCache(device, layers, kvHeads, headDim, blocks, blockSize);
+        return new CudaKvCache(device, precision == Precision.BF16, layers, kvHeads, headDim, blocks, blockSize);
     }
 
     @Override
@@ -192,16 +199,7 @@ public final class CudaKernels implements Kernels {
                 ((CudaTensor) p.bias()).wide(w.out(), "a bias").holding(0, 1);
             }
         }
-        for (Projection p : projections) {
-            CudaWeight w = (CudaWeight) p.weight();
-            CudaTensor o = (CudaTensor) p.out();
-            if (rows > 0 && w.out() > 0) {
-                device.arguments().at(w.address()).at(in.address()).at(addressOf((CudaTensor) p.bias())).at(o.address())
-                        .with(w.number()).with(w.in()).with(w.out()).with(Math.toIntExact(w.rowBytes())).with(firstRow).with(rows).with(in.columns())
-                        .with(o.columns());
-                device.launch("linear", LowRankTable.tiles(w.out(), WARPS), LowRankTable.tiles(rows, ROW_TILE), THREADS);
-            }
-        }
+        products.linear(in, firstRow, rows, projections);
     }
 
     @Override
@@ -214,30 +212,7 @@ public final class CudaKernels implements Kernels {
             in.wide(item.a().in(), "the input of a low-rank pair").holding(item.firstRow(), item.rows());
             ((CudaTensor) item.out()).wide(item.b().out(), "the output of a low-rank pair").holding(item.firstRow(), item.rows());
         }
-        LowRankTable table = new LowRankTable(items);
-        if (table.shrinkTiles() == 0) {
-            return;
-        }
-        long products = scratch("products of low rank", table.shrunkFloats());
-        long at = device.tables().keep(items, 0, table.bytes(), table::write);
-        device.arguments().at(at).at(at + table.shrinkAt()).at(in.address()).at(products).with(in.columns());
-        device.launch("low_rank_shrink", table.shrinkTiles(), 1, 32 * LowRankTable.SHRINK_TILE);
-        device.arguments().at(at).at(at + table.expandAt()).at(products);
-        device.launch("low_rank_expand", table.expandTiles(), 1, LowRankTable.EXPAND_TILE);
-    }
-
-    /** Scratch for so many floats, made larger when needed; what was given out before in this step stays. */
-    private long scratch(String what, long floats) {
-        CudaTensor old = scratch.get(what);
-        if (old == null || old.columns() < floats) {
-            CudaTensor larger = new CudaTensor(device, 1, Math.toIntExact(Math.max(1 << 16, Long.highestOneBit(Math.max(1, floats - 1)) << 1)));
-            scratch.put(what, larger);
-            if (old != null) {
-                retired.own(old);
-            }
-            return larger.address();
-        }
-        return old.address();
+        products.lowRank(in, items);
     }
 
     @Override
@@ -253,7 +228,7 @@ public final class CudaKernels implements Kernels {
             }
         }
         if (rows > 0) {
-            long list = device.tables().add(positions, rows);
+            long list = attention.positions(positions, rows);
             device.arguments().at(m.address()).at(t.address()).at(list).with(m.columns()).with(headDim).with(t.pairs()).with(interleaved ? 1 : 0);
             device.launch("rotary", rows, 1, THREADS);
         }
@@ -266,9 +241,9 @@ public final class CudaKernels implements Kernels {
         CudaTensor k = ((CudaTensor) keys).wide(c.width(), "keys").holding(0, rows);
         CudaTensor v = ((CudaTensor) values).wide(c.width(), "values").holding(0, rows);
         if (rows > 0) {
-            long slots = device.tables().add(c.slots(batch), rows);
-            device.arguments().at(k.address()).at(v.address()).at(c.keys(layer)).at(c.values(layer)).at(slots).with(c.width()).with(k.columns())
-                    .with(v.columns());
+            long slots = attention.slots(c, batch);
+            device.arguments().at(k.address()).at(v.address()).at(c.keys(layer)).at(c.values(layer)).at(slots).with(c.kvHeads()).with(c.headDim())
+                    .with(c.blockSize()).with(c.rounded() ? 1 : 0).with(k.columns()).with(v.columns());
             device.launch("write_kv", rows, 1, THREADS);
         }
     }
@@ -276,25 +251,11 @@ public final class CudaKernels implements Kernels {
     @Override
     public void attention(AttentionSpec spec, Tensor queries, KvCache cache, int layer, Batch batch, Tensor out) {
         CudaKvCache c = (CudaKvCache) cache;
-        if (spec.kvHeads() != c.kvHeads() || spec.headDim() != c.headDim() || spec.heads() % spec.kvHeads() != 0 || spec.headDim() > MOST_HEAD_DIM) {
-            throw new IllegalArgumentException("attention of " + spec.heads() + " heads of " + spec.headDim() + " columns over " + spec.kvHeads()
-                    + " KV heads, the cache has " + c.kvHeads() + " of " + c.headDim() + "; heads have at most " + MOST_HEAD_DIM + " columns");
-        }
         int rows = batch.rows();
         CudaTensor q = ((CudaTensor) queries).wide(spec.heads() * spec.headDim(), "queries").holding(0, rows);
         CudaTensor o = ((CudaTensor) out).wide(spec.heads() * spec.headDim(), "the output of attention").holding(0, rows);
-        if (rows == 0) {
-            return;
-        }
-        AttentionTables tables = AttentionTables.of(batch, c.blockSize());
-        long rowTable = device.tables().add(tables.rows(), tables.rows().length);
-        long blocks = device.tables().add(tables.blocks(), tables.blocks().length);
-        long slopes = spec.alibiSlopes() == null ? 0 : device.tables().add(MemorySegment.ofArray(spec.alibiSlopes()));
-        for (int first = 0; first < rows; first += MOST_GRID_Y) {
-            device.arguments().at(q.row(first)).at(c.keys(layer)).at(c.values(layer)).at(rowTable + 8L * first).at(blocks).at(slopes).at(o.row(first))
-                    .with(spec.heads()).with(spec.kvHeads()).with(spec.headDim()).with(c.blockSize()).with(spec.window()).with(q.columns())
-                    .with(o.columns()).with(spec.scale()).with(spec.softCap());
-            device.launch("attention", spec.heads(), Math.min(MOST_GRID_Y, rows - first), THREADS);
+        if (rows > 0) {
+            attention.attend(spec, q, c, layer, batch, o);
         }
     }
 
@@ -322,7 +283,7 @@ public final class CudaKernels implements Kernels {
     }
 
     private void columns(String kernel, int columns, int rows) {
-        device.launch(kernel, LowRankTable.tiles(columns, THREADS), rows, THREADS);
+        device.launch(kernel, Products.tiles(columns, THREADS), rows, THREADS);
     }
 
     @Override
@@ -393,6 +354,7 @@ public final class CudaKernels implements Kernels {
 
     @Override
     public void close() {
+        scratch.close();
         device.close();
     }
 }

@@ -4,9 +4,13 @@ import dev.polyphon.engine.backend.AddressRange;
 import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.backend.KvCache;
 
-/** Keys and values in f32: of each layer all keys, then all values, both [block][position][head][column]. */
+/**
+ * Of each layer all keys, then all values: keys as [block][head][position][column], values so too in f32, but [block][head][column][position] in bf16
+ * (attention.cu).
+ */
 final class CudaKvCache implements KvCache {
     private final AddressRange arena;
+    private final boolean rounded;
     private final int layers;
     private final int kvHeads;
     private final int headDim;
@@ -15,12 +19,13 @@ final class CudaKvCache implements KvCache {
     private final long address;
     private boolean closed;
 
-    CudaKvCache(Device device, int layers, int kvHeads, int headDim, int blocks, int blockSize) {
+    CudaKvCache(Device device, boolean rounded, int layers, int kvHeads, int headDim, int blocks, int blockSize) {
         if (layers < 1 || kvHeads < 1 || headDim < 1 || blocks < 1 || blockSize < 1) {
             throw new IllegalArgumentException("a KV cache of " + layers + " layers, " + kvHeads + " heads of " + headDim + " columns and " + blocks
                     + " blocks of " + blockSize + " positions");
         }
         arena = device.arena();
+        this.rounded = rounded;
         this.layers = layers;
         this.kvHeads = kvHeads;
         this.headDim = headDim;
@@ -33,6 +38,16 @@ final class CudaKvCache implements KvCache {
         return kvHeads * headDim;
     }
 
+    /** Whether elements are bf16. */
+    boolean rounded() {
+        return rounded;
+    }
+
+    /** Whether attend.cu can read it: sixteen bytes of any element's neighbours are in one place, and 32 positions in one block. */
+    boolean tensorCores() {
+        return rounded && headDim % 8 == 0 && headDim <= 256 && blockSize % 32 == 0;
+    }
+
     int kvHeads() {
         return kvHeads;
     }
@@ -42,7 +57,7 @@ final class CudaKvCache implements KvCache {
     }
 
     private long layerBytes() {
-        return 4L * blocks * blockSize * width();
+        return (rounded ? 2L : 4L) * blocks * blockSize * width();
     }
 
     long keys(int layer) {

@@ -8,10 +8,12 @@ import dev.polyphon.engine.backend.DeviceMemoryException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Function;
 
 /**
  * One GPU: its context, its memory, a stream that computes and one that copies, pinned host memory for both, and the kernels.
@@ -28,10 +30,11 @@ final class Device implements AutoCloseable {
     private final MemorySegment context;
     private final String name;
     private final String architecture;
-    private final List<MemorySegment> modules = new ArrayList<>();
-    private final List<String> names = new ArrayList<>();
-    private final Map<String, Integer> numbers = new HashMap<>();
-    private final List<MemorySegment> functions = new ArrayList<>();
+    private final Function<String, byte[]> compiled;
+    private final Map<String, MemorySegment> modules = new HashMap<>();
+    private final List<String> names = new CopyOnWriteArrayList<>();
+    private final Map<String, Integer> numbers = new ConcurrentHashMap<>();
+    private final List<MemorySegment> functions = new CopyOnWriteArrayList<>();
     private final Arena local = Arena.ofShared();
     private final MemorySegment compute;
     private final MemorySegment copies;
@@ -71,18 +74,8 @@ final class Device implements AutoCloseable {
         uploads = pinned(STAGING);
         downloads = pinned(STAGING);
         graphs = new Graphs(driver, compute);
-        Sources.KERNELS.forEach((file, kernels) -> {
-            byte[] code = Sources.compiled(file, compiler, architecture, version, cache);
-            MemorySegment image = local.allocate(Math.max(1, code.length), 64);
-            MemorySegment.copy(code, 0, image, JAVA_BYTE, 0, code.length);
-            MemorySegment module = driver.handle(file + " for " + architecture, "cuModuleLoadData", image);
-            modules.add(module);
-            for (String kernel : kernels) {
-                numbers.put(kernel, names.size());
-                names.add(kernel);
-                functions.add(driver.handle("kernel " + kernel, "cuModuleGetFunction", module, local.allocateFrom(kernel)));
-            }
-        });
+        compiled = file -> Sources.compiled(file, compiler, architecture, version, cache);
+        Sources.KERNELS.keySet().forEach(this::load);
         long wanted = memory > 0 ? memory : freeMemory() / 10 * 9;
         MemorySegment out = local.allocate(JAVA_LONG);
         int status = driver.status("cuMemAlloc_v2", out, wanted);
@@ -95,6 +88,26 @@ final class Device implements AutoCloseable {
         long bytes = Math.min(MOST_TABLES, wanted / 16);
         pinnedTables = pinned(bytes);
         tables = new Tables(pinnedTables, arena.take(bytes, "tables"));
+    }
+
+    /** Makes a file's kernels ready, if they are not. Any thread. */
+    void load(String file) {
+        synchronized (modules) {
+            if (modules.containsKey(file)) {
+                return;
+            }
+            enter();
+            byte[] code = compiled.apply(file);
+            MemorySegment image = local.allocate(Math.max(1, code.length), 64);
+            MemorySegment.copy(code, 0, image, JAVA_BYTE, 0, code.length);
+            MemorySegment module = driver.handle(file + " for " + architecture, "cuModuleLoadData", image);
+            for (String kernel : Sources.ALL.get(file)) {
+                functions.add(driver.handle("kernel " + kernel, "cuModuleGetFunction", module, local.allocateFrom(kernel)));
+                names.add(kernel);
+                numbers.put(kernel, names.size() - 1);
+            }
+            modules.put(file, module);
+        }
     }
 
     private String name(int device) {
@@ -237,7 +250,7 @@ final class Device implements AutoCloseable {
         enter();
         driver.status("cuStreamSynchronize", compute);
         driver.status("cuMemFree_v2", arena.start());
-        modules.forEach(module -> driver.status("cuModuleUnload", module));
+        modules.values().forEach(module -> driver.status("cuModuleUnload", module));
         graphs.close();
         launches.close();
         for (MemorySegment memory : List.of(uploads, downloads, pinnedTables)) {

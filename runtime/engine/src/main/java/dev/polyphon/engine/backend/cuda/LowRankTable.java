@@ -21,13 +21,9 @@ final class LowRankTable {
 
     LowRankTable(List<LowRank> items) {
         this.items = items.stream().filter(item -> item.rows() > 0 && item.a().out() > 0).toList();
-        shrinkTiles = this.items.stream().mapToInt(item -> tiles(item.a().out(), SHRINK_TILE)).sum();
-        expandTiles = this.items.stream().mapToInt(item -> tiles(item.b().out(), EXPAND_TILE)).sum();
+        shrinkTiles = this.items.stream().mapToInt(item -> Products.tiles(item.a().out(), SHRINK_TILE)).sum();
+        expandTiles = this.items.stream().mapToInt(item -> Products.tiles(item.b().out(), EXPAND_TILE)).sum();
         shrunkFloats = this.items.stream().mapToLong(item -> (long) item.rows() * item.a().out()).sum();
-    }
-
-    static int tiles(int n, int tile) {
-        return (n + tile - 1) / tile;
     }
 
     int shrinkTiles() {

@@ -8,19 +8,49 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /** The kernels' sources, and their machine code in a cache on disk. */
 final class Sources {
     static final String HEADER = "common.cuh";
+    static final String PRODUCT = "product.cu";
+    static final String ATTEND = "attend.cu";
 
-    /** The kernels of each file. */
+    private static final int TYPES = 9;
+    private static final int BF16 = 2;
+
+    /** The kernels of each file that every engine needs. */
     static final Map<String, List<String>> KERNELS = Map.of(
             "linear.cu", List.of("linear", "low_rank_shrink", "low_rank_expand"),
             "attention.cu", List.of("rotary", "write_kv", "attention"),
-            "pointwise.cu", List.of("embed", "normalise", "activate", "rows", "scale_shift", "turn_pairs"));
+            "pointwise.cu", List.of("embed", "normalise", "activate", "rows", "scale_shift", "turn_pairs"),
+            ATTEND, List.of("attend_64", "attend_128", "attend_256", "attend_spans_64", "attend_spans_128", "attend_spans_256", "attend_sum_64",
+                    "attend_sum_128", "attend_sum_256"));
+
+    /** A file, or for product.cu the part of it for a type of weights: {@code product.cu:2}. */
+    static final Map<String, List<String>> ALL = all();
+
+    private static Map<String, List<String>> all() {
+        Map<String, List<String>> all = new LinkedHashMap<>(KERNELS);
+        for (int type = 0; type < TYPES; type++) {
+            String name = "product_" + type;
+            List<String> kernels = new ArrayList<>(List.of(name + "_8", name + "_32", name + "_64"));
+            if (type == BF16) {
+                kernels.addAll(List.of("round_rows", "product_wide"));
+            }
+            all.put(product(type), List.copyOf(kernels));
+        }
+        return all;
+    }
+
+    /** The part of product.cu for weights of a type. */
+    static String product(int type) {
+        return PRODUCT + ":" + type;
+    }
 
     private Sources() {}
 
@@ -36,12 +66,13 @@ final class Sources {
     }
 
     /**
-     * The machine code of a file, compiled unless it was before by the same compiler, of the same source, for the same architecture and driver.
+     * The machine code of a file or a part, compiled unless it was before by the same compiler, of the same source, for the same architecture and driver.
      *
      * @param cache a folder, made when missing; a cache that cannot be written costs time, nothing else
      */
     static byte[] compiled(String name, Compiler compiler, String architecture, int driver, Path cache) {
-        String source = read(name);
+        int part = name.indexOf(':');
+        String source = part < 0 ? read(name) : "#define TYPE_NUMBER " + name.substring(part + 1) + "\n" + read(name.substring(0, part));
         String header = read(HEADER);
         Path file = cache.resolve(key(name, source, header, architecture, compiler.version(), Integer.toString(driver)) + ".cubin");
         try {
@@ -54,9 +85,9 @@ final class Sources {
         byte[] code = compiler.compile(name, source, header, architecture);
         try {
             Files.createDirectories(cache);
-            Path part = Files.createTempFile(cache, name, ".part");
-            Files.write(part, code);
-            Files.move(part, file, StandardCopyOption.ATOMIC_MOVE);
+            Path written = Files.createTempFile(cache, "kernels", ".part");
+            Files.write(written, code);
+            Files.move(written, file, StandardCopyOption.ATOMIC_MOVE);
         } catch (IOException e) {
             return code;
         }

@@ -19,14 +19,31 @@ KERNEL(rotary) {
     }
 }
 
+// Where keys and values of a layer stand: keys as [block][head][position][column], in f32 values too, in bf16 values as [block][head][column][position], so
+// that eight neighbours of what is summed over, columns of a key or positions of a value, are sixteen bytes in one place.
+DEVICE size_t page(int block, int head, int kvHeads, int blockSize, int dim) { return ((size_t)block * kvHeads + head) * blockSize * dim; }
+
 // Keys and values of each row to its slot. p: keys, values, cached keys, cached values (of the layer), slots. Grid: rows.
 KERNEL(write_kv) {
-    int width = a.i[0];
-    size_t to = (size_t)((const int*)a.p[4])[BLOCK_X] * width;
-    for (int c = THREAD; c < width; c += THREADS) {
-        ((float*)a.p[2])[to + c] = ((const float*)a.p[0])[(size_t)BLOCK_X * a.i[1] + c];
-        ((float*)a.p[3])[to + c] = ((const float*)a.p[1])[(size_t)BLOCK_X * a.i[2] + c];
+    int kvHeads = a.i[0], dim = a.i[1], blockSize = a.i[2], rounded = a.i[3];
+    int slot = ((const int*)a.p[4])[BLOCK_X], p = slot % blockSize;
+    const float* key = (const float*)a.p[0] + (size_t)BLOCK_X * a.i[4];
+    const float* value = (const float*)a.p[1] + (size_t)BLOCK_X * a.i[5];
+    for (int c = THREAD; c < kvHeads * dim; c += THREADS) {
+        size_t at = page(slot / blockSize, c / dim, kvHeads, blockSize, dim);
+        int d = c % dim;
+        if (rounded) {
+            ((uint16_t*)a.p[2])[at + p * dim + d] = (uint16_t)bf16_pair(key[c], 0);
+            ((uint16_t*)a.p[3])[at + d * blockSize + p] = (uint16_t)bf16_pair(value[c], 0);
+        } else {
+            ((float*)a.p[2])[at + p * dim + d] = key[c];
+            ((float*)a.p[3])[at + p * dim + d] = value[c];
+        }
     }
+}
+
+DEVICE float cached(const void* p, size_t at, int rounded) {
+    return rounded ? bits((uint32_t)((const uint16_t*)p)[at] << 16) : ((const float*)p)[at];
 }
 
 // One head of one row over the pages of its sequence, in chunks that start at multiples of CHUNK positions, with the softmax kept up from chunk to chunk
@@ -37,6 +54,7 @@ KERNEL(attention) {
     SHARED float weights[CHUNK];
     SHARED float reduce[32];
     int heads = a.i[0], kvHeads = a.i[1], dim = a.i[2], blockSize = a.i[3], window = a.i[4], xStride = a.i[5], outStride = a.i[6];
+    int rounded = a.i[7];
     float scale = a.f[0], cap = a.f[1];
     int head = BLOCK_X, row = BLOCK_Y;
     int position = ((const int*)a.p[3])[2 * row];
@@ -56,9 +74,9 @@ KERNEL(attention) {
             int p = chunk + i;
             float score = bits(0xff800000u);
             if (p >= seen) {
-                const float* key = (const float*)a.p[1] + ((size_t)(table[p / blockSize] * blockSize + p % blockSize) * kvHeads + kvHead) * dim;
+                size_t key = page(table[p / blockSize], kvHead, kvHeads, blockSize, dim) + p % blockSize * dim;
                 float sum = 0;
-                for (int d = THREAD % 32; d < dim; d += 32) sum = fmaf(q[d], key[d], sum);
+                for (int d = THREAD % 32; d < dim; d += 32) sum = fmaf(q[d], cached(a.p[1], key + d, rounded), sum);
                 score = warp_sum(sum) * scale;
                 if (cap != 0) score = cap * tanhf(score / cap);
                 score = fmaf(slope, (float)p, score);
@@ -81,7 +99,9 @@ KERNEL(attention) {
                 float sum = sums[j] * keep;
                 for (int i = chunk < seen ? seen - chunk : 0; i < end; i++) {
                     int p = chunk + i;
-                    sum = fmaf(weights[i], ((const float*)a.p[2])[((size_t)(table[p / blockSize] * blockSize + p % blockSize) * kvHeads + kvHead) * dim + d], sum);
+                    size_t at = page(table[p / blockSize], kvHead, kvHeads, blockSize, dim);
+                    at += rounded ? d * blockSize + p % blockSize : p % blockSize * dim + d;
+                    sum = fmaf(weights[i], cached(a.p[2], at, rounded), sum);
                 }
                 sums[j] = sum;
             }

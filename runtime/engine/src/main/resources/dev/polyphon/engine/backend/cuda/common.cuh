@@ -5,6 +5,7 @@ typedef unsigned char uint8_t;
 typedef signed char int8_t;
 typedef unsigned short uint16_t;
 typedef unsigned int uint32_t;
+typedef unsigned long long uint64_t;
 #define KERNEL(name) extern "C" __global__ void name(const Args a)
 #define BLOCK_X blockIdx.x
 #define BLOCK_Y blockIdx.y
@@ -16,6 +17,38 @@ typedef unsigned int uint32_t;
 DEVICE float exchange(float v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
 DEVICE float bits(uint32_t u) { return __uint_as_float(u); }
 DEVICE float half_bits(uint16_t h) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h)); return f; }
+DEVICE uint32_t float_bits(float f) { return __float_as_uint(f); }
+// 2^x; -infinity gives 0.
+DEVICE float power2(float x) { float y; asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
+// Two floats rounded to bf16, the first in the low half.
+DEVICE uint32_t bf16_pair(float low, float high) { uint32_t r; asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low)); return r; }
+DEVICE uint32_t tf32(float f) { uint32_t r; asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(f)); return r; }
+// Sixteen bytes that are read once: they need no place in the first cache.
+DEVICE uint4 stream16(const void* p) {
+    uint4 v;
+    asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+    return v;
+}
+// c += a b on the tensor cores: fragments m16n8k16 and m16n8k8 of the PTX manual, a row-major, b column-major.
+DEVICE void mma_bf16(float* c, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+DEVICE void mma_tf32(float* c, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+// Sixteen bytes to shared memory while the thread goes on, zeros where there are none.
+DEVICE void copy16(void* shared, const void* global, bool there) {
+    uint32_t to;
+    asm("{ .reg .u64 a; cvta.to.shared.u64 a, %1; cvt.u32.u64 %0, a; }" : "=r"(to) : "l"(shared));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(to), "l"(global), "r"(there ? 16 : 0) : "memory");
+}
+DEVICE void copies_end() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits for all but the last `left` groups of copies.
+template <int left> DEVICE void copies_wait() { asm volatile("cp.async.wait_group %0;" :: "n"(left) : "memory"); }
+DEVICE void add_to(unsigned long long* p, unsigned long long v) { atomicAdd(p, v); }
+DEVICE void add_to(uint32_t* p, uint32_t v) { atomicAdd(p, v); }
 #endif
 
 // What every kernel is given: addresses, counts and factors, named at its head.
@@ -38,6 +71,13 @@ DEVICE void k_scale(const uint8_t* s, int g, int* scale, int* min) {
         *scale = (s[g + 4] & 15) | (s[g - 4] >> 6) << 4;
         *min = s[g + 4] >> 4 | (s[g] >> 6) << 4;
     }
+}
+
+// Eight bytes at an even address.
+DEVICE void bytes8(const uint8_t* p, uint32_t* q) {
+    const uint16_t* h = (const uint16_t*)p;
+    q[0] = h[0] | (uint32_t)h[1] << 16;
+    q[1] = h[2] | (uint32_t)h[3] << 16;
 }
 
 // Eight weights of a row from column k on, k a multiple of 8: they share a block and a scale in every quantised type.
@@ -70,7 +110,9 @@ DEVICE void decode8(int type, const uint8_t* row, int k, float* w) {
         case Q8_0: {
             const uint8_t* b = row + k / 32 * 34;
             float d = half_bits(u16(b));
-            for (int i = 0; i < 8; i++) w[i] = (int8_t)b[2 + k % 32 + i] * d;
+            uint32_t q[2];
+            bytes8(b + 2 + k % 32, q);
+            for (int i = 0; i < 8; i++) w[i] = (int8_t)(q[i / 4] >> i % 4 * 8) * d;
             return;
         }
         case Q4_0:
@@ -81,8 +123,9 @@ DEVICE void decode8(int type, const uint8_t* row, int k, float* w) {
             float m = type == Q4_0 ? -8 * d : half_bits(u16(b + 2));
             int at = k % 32;
             int shift = at < 16 ? 0 : 4;
-            const uint8_t* q = b + size - 16 + at % 16;
-            for (int i = 0; i < 8; i++) w[i] = (q[i] >> shift & 15) * d + m;
+            uint32_t q[2];
+            bytes8(b + size - 16 + at % 16, q);
+            for (int i = 0; i < 8; i++) w[i] = (q[i / 4] >> i % 4 * 8 + shift & 15) * d + m;
             return;
         }
         case Q4_K:
@@ -94,11 +137,12 @@ DEVICE void decode8(int type, const uint8_t* row, int k, float* w) {
             k_scale(b + 4, group, &scale, &min);
             float d = half_bits(u16(b)) * scale;
             float m = half_bits(u16(b + 2)) * min;
-            const uint8_t* low = b + (type == Q4_K ? 16 : 48) + group / 2 * 32 + at % 32;
-            const uint8_t* high = b + 16 + at % 32;
+            uint32_t low[2], high[2] = {0, 0};
+            bytes8(b + (type == Q4_K ? 16 : 48) + group / 2 * 32 + at % 32, low);
+            if (type == Q5_K) bytes8(b + 16 + at % 32, high);
             for (int i = 0; i < 8; i++) {
-                int q = low[i] >> group % 2 * 4 & 15;
-                if (type == Q5_K) q |= (high[i] >> group & 1) << 4;
+                int q = low[i / 4] >> i % 4 * 8 + group % 2 * 4 & 15;
+                if (type == Q5_K) q |= (high[i / 4] >> i % 4 * 8 + group & 1) << 4;
                 w[i] = d * q - m;
             }
             return;
@@ -110,10 +154,11 @@ DEVICE void decode8(int type, const uint8_t* row, int k, float* w) {
             int quarter = at % 128 / 32;
             int l = at % 32;
             float d = half_bits(u16(b + 208)) * (int8_t)b[192 + at / 16];
-            const uint8_t* low = b + half * 64 + quarter % 2 * 32 + l;
-            const uint8_t* high = b + 128 + half * 32 + l;
+            uint32_t low[2], high[2];
+            bytes8(b + half * 64 + quarter % 2 * 32 + l, low);
+            bytes8(b + 128 + half * 32 + l, high);
             for (int i = 0; i < 8; i++) {
-                int q = (low[i] >> quarter / 2 * 4 & 15) | (high[i] >> quarter * 2 & 3) << 4;
+                int q = (low[i / 4] >> i % 4 * 8 + quarter / 2 * 4 & 15) | (high[i / 4] >> i % 4 * 8 + quarter * 2 & 3) << 4;
                 w[i] = d * (q - 32);
             }
             return;

@@ -7,6 +7,6 @@ import dev.polyphon.engine.backend.KernelsContract;
 class CudaKernelsTest extends KernelsContract {
     @Override
     protected Kernels open(int threads) {
-        return Gpu.open();
+        return Gpu.open(Precision.F32);
     }
 }

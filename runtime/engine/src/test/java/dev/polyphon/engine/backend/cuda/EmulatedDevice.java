@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Assumptions;
 
 /**
@@ -37,8 +38,8 @@ public final class EmulatedDevice {
         return new Driver(library());
     }
 
-    public static CudaKernels open(long memory) {
-        return CudaKernels.open(driver(), NO_COMPILER, 0, memory, Path.of("target/emulated"));
+    public static CudaKernels open(long memory, Precision precision) {
+        return CudaKernels.open(driver(), NO_COMPILER, 0, memory, Path.of("target/emulated"), precision);
     }
 
     @SuppressWarnings("restricted")
@@ -60,7 +61,7 @@ public final class EmulatedDevice {
     private static Path build() throws IOException, InterruptedException {
         Path folder = Files.createDirectories(Path.of("target/emulated"));
         StringBuilder kernels = new StringBuilder(Sources.read(Sources.HEADER));
-        for (String name : Sources.KERNELS.keySet()) {
+        for (String name : Stream.concat(Sources.KERNELS.keySet().stream(), Stream.of(Sources.PRODUCT)).toList()) {
             kernels.append('\n').append(Sources.read(name).replace("#include \"" + Sources.HEADER + "\"", ""));
         }
         Files.writeString(folder.resolve("kernels.inc"), kernels);

@@ -13,7 +13,7 @@ class EmulatedKernelsTest extends KernelsContract {
 
     @Override
     protected Kernels open(int threads) {
-        return EmulatedDevice.open(MEMORY);
+        return EmulatedDevice.open(MEMORY, Precision.F32);
     }
 
     @Override
@@ -23,7 +23,7 @@ class EmulatedKernelsTest extends KernelsContract {
 
     @Test
     void whatDoesNotFitIsSaidAndHarmsNothing() {
-        try (Kernels kernels = EmulatedDevice.open(16 << 20)) {
+        try (Kernels kernels = EmulatedDevice.open(16 << 20, Precision.F32)) {
             assertThatThrownBy(() -> kernels.tensor(4096, 4096)).isInstanceOf(DeviceMemoryException.class).hasMessageContaining("67108864 bytes wanted");
             kernels.tensor(16, 16).close();
         }
@@ -32,7 +32,7 @@ class EmulatedKernelsTest extends KernelsContract {
     @Test
     void aFailedLaunchNamesTheKernelAndItsShapes() {
         Driver driver = EmulatedDevice.driver();
-        try (Kernels kernels = EmulatedDevice.open(16 << 20)) {
+        try (Kernels kernels = EmulatedDevice.open(16 << 20, Precision.F32)) {
             int rows = 70_000;
             assertThatThrownBy(() -> kernels.add(kernels.tensor(rows, 1), kernels.tensor(rows, 1), rows)).isInstanceOf(CudaException.class)
                     .hasMessageContaining("kernel rows on 1 x 70000 blocks of 128 threads with sizes 1 0 0").hasMessageContaining("INVALID_VALUE");

@@ -9,9 +9,9 @@ public final class Gpu {
     private Gpu() {}
 
     /** Opens it, or skips the test, saying why. */
-    public static CudaKernels open() {
+    public static CudaKernels open(Precision precision) {
         try {
-            return CudaKernels.open(0, MEMORY);
+            return CudaKernels.open(0, MEMORY, precision);
         } catch (CudaException e) {
             String why = "skipped, no GPU: " + e.getMessage();
             System.err.println(why);

@@ -32,7 +32,7 @@ class NvrtcTest {
     @ParameterizedTest
     @ValueSource(strings = {"sm_80", "sm_90a", "sm_100"})
     void compilesEveryKernel(String architecture) {
-        for (Map.Entry<String, java.util.List<String>> file : Sources.KERNELS.entrySet()) {
+        for (Map.Entry<String, java.util.List<String>> file : Sources.ALL.entrySet()) {
             byte[] code = Sources.compiled(file.getKey(), nvrtc, architecture, 13_000, cache);
             String text = new String(code, StandardCharsets.ISO_8859_1);
             assertThat(text).startsWith("\u007fELF");

@@ -1,0 +1,122 @@
+package dev.polyphon.engine.backend.cuda;
+
+import dev.polyphon.engine.backend.AttentionSpec;
+import dev.polyphon.engine.backend.Batch;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.Map;
+
+/** Launches attention and what writes keys and values. */
+final class PagedAttention {
+    private static final int MOST_HEAD_DIM = 512;
+    private static final int MOST_GRID_Y = 65_535;
+    private static final int THREADS = 128;
+    private static final int QUERIES = 16;
+    private static final long MOST_PARTS = 64L << 20;
+
+    private final Device device;
+    private final Scratch scratch;
+    /** Of the step under way. */
+    private final Map<Integer, AttentionTiles> tiles = new HashMap<>();
+    private Batch step;
+
+    PagedAttention(Device device, Scratch scratch) {
+        this.device = device;
+        this.scratch = scratch;
+    }
+
+    void begin(Batch batch) {
+        step = batch;
+        tiles.clear();
+    }
+
+    void end() {
+        begin(null);
+    }
+
+    /** A batch's slots in a cache: once for all layers of a step. */
+    long slots(CudaKvCache cache, Batch batch) {
+        return batch == step
+                ? device.tables().once(batch, -cache.blockSize(), () -> device.tables().add(cache.slots(batch), batch.rows()))
+                : device.tables().add(cache.slots(batch), batch.rows());
+    }
+
+    /** Positions of a batch's rows: once for all layers of a step. */
+    long positions(int[] positions, int rows) {
+        return step != null && positions == step.positions()
+                ? device.tables().once(positions, rows, () -> device.tables().add(positions, rows))
+                : device.tables().add(positions, rows);
+    }
+
+    void attend(AttentionSpec spec, CudaTensor q, CudaKvCache c, int layer, Batch batch, CudaTensor o) {
+        if (spec.kvHeads() != c.kvHeads() || spec.headDim() != c.headDim() || spec.heads() % spec.kvHeads() != 0 || spec.headDim() > MOST_HEAD_DIM) {
+            throw new IllegalArgumentException("attention of " + spec.heads() + " heads of " + spec.headDim() + " columns over " + spec.kvHeads()
+                    + " KV heads, the cache has " + c.kvHeads() + " of " + c.headDim() + "; heads have at most " + MOST_HEAD_DIM + " columns");
+        }
+        if (c.tensorCores()) {
+            tiled(spec, q, c, layer, batch, o);
+        } else {
+            plain(spec, q, c, layer, batch, o);
+        }
+    }
+
+    private long slopes(AttentionSpec spec) {
+        return spec.alibiSlopes() == null ? 0
+                : device.tables().once(spec.alibiSlopes(), 0, () -> device.tables().add(MemorySegment.ofArray(spec.alibiSlopes())));
+    }
+
+    private void plain(AttentionSpec spec, CudaTensor q, CudaKvCache c, int layer, Batch batch, CudaTensor o) {
+        AttentionTables tables = AttentionTables.of(batch, c.blockSize());
+        long rowTable = device.tables().add(tables.rows(), tables.rows().length);
+        long blocks = device.tables().add(tables.blocks(), tables.blocks().length);
+        long slopes = slopes(spec);
+        for (int first = 0; first < batch.rows(); first += MOST_GRID_Y) {
+            device.arguments().at(q.row(first)).at(c.keys(layer)).at(c.values(layer)).at(rowTable + 8L * first).at(blocks).at(slopes).at(o.row(first))
+                    .with(spec.heads()).with(spec.kvHeads()).with(spec.headDim()).with(c.blockSize()).with(spec.window()).with(q.columns())
+                    .with(o.columns()).with(c.rounded() ? 1 : 0).with(spec.scale()).with(spec.softCap());
+            device.launch("attention", spec.heads(), Math.min(MOST_GRID_Y, batch.rows() - first), THREADS);
+        }
+    }
+
+    private void tiled(AttentionSpec spec, CudaTensor q, CudaKvCache c, int layer, Batch batch, CudaTensor o) {
+        int group = spec.heads() / spec.kvHeads();
+        int headTiles = Products.tiles(group, QUERIES);
+        int tileHeads = Products.tiles(group, headTiles);
+        int rowsPerTile = QUERIES / tileHeads;
+        AttentionTiles t = batch == step
+                ? tiles.computeIfAbsent(rowsPerTile, r -> AttentionTiles.of(batch, c.blockSize(), r))
+                : AttentionTiles.of(batch, c.blockSize(), rowsPerTile);
+        int padded = spec.headDim() <= 64 ? 64 : spec.headDim() <= 128 ? 128 : 256;
+        int warps = padded == 256 ? 2 : 4;
+        long blocks = device.tables().once(t, 0, () -> device.tables().add(t.blocks(), t.blocks().length));
+        long singles = device.tables().once(t, 1, () -> device.tables().add(t.singles(), t.singles().length));
+        long many = device.tables().once(t, 2, () -> device.tables().add(t.many(), t.many().length));
+        long slopes = slopes(spec);
+        int count = t.singles().length / AttentionTiles.INTS;
+        int spans = Integer.highestOneBit(2 * t.spans() - 1);
+        long parts = (long) count * spec.kvHeads() * headTiles * spans * tileHeads * (padded + 2);
+        boolean split = spans > 1 && parts <= MOST_PARTS && spec.kvHeads() * headTiles * spans <= MOST_GRID_Y;
+        if (count > 0 && split) {
+            long scratched = scratch.floats("parts of attention", parts);
+            arguments(spec, q, c, layer, o, singles, blocks, slopes, scratched, count, tileHeads, headTiles, spans);
+            device.launch("attend_spans_" + padded, Products.tiles(count, warps), spec.kvHeads() * headTiles * spans, 32 * warps);
+            arguments(spec, q, c, layer, o, singles, blocks, slopes, scratched, count, tileHeads, headTiles, spans);
+            device.launch("attend_sum_" + padded, count, spec.kvHeads() * headTiles, THREADS);
+        } else if (count > 0) {
+            arguments(spec, q, c, layer, o, singles, blocks, slopes, 0, count, tileHeads, headTiles, 0);
+            device.launch("attend_" + padded, Products.tiles(count, warps), spec.kvHeads() * headTiles, 32 * warps);
+        }
+        int rest = t.many().length / AttentionTiles.INTS;
+        if (rest > 0) {
+            arguments(spec, q, c, layer, o, many, blocks, slopes, 0, rest, tileHeads, headTiles, 0);
+            device.launch("attend_" + padded, Products.tiles(rest, warps), spec.kvHeads() * headTiles, 32 * warps);
+        }
+    }
+
+    private void arguments(AttentionSpec spec, CudaTensor q, CudaKvCache c, int layer, CudaTensor o, long tileTable, long blocks, long slopes, long parts,
+            int count, int tileHeads, int headTiles, int spans) {
+        device.arguments().at(q.address()).at(c.keys(layer)).at(c.values(layer)).at(tileTable).at(blocks).at(slopes).at(o.address()).at(parts).with(count)
+                .with(spec.heads()).with(spec.kvHeads()).with(spec.headDim()).with(c.blockSize()).with(spec.window()).with(q.columns()).with(o.columns())
+                .with(tileHeads).with(headTiles).with(spans).with(spec.scale()).with(spec.softCap());
+    }
+}

@@ -1,0 +1,132 @@
+package dev.polyphon.engine.backend.cuda;
+
+import static dev.polyphon.engine.backend.cuda.CudaTensor.addressOf;
+
+import dev.polyphon.engine.backend.LowRank;
+import dev.polyphon.engine.backend.Projection;
+import dev.polyphon.engine.weights.DType;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+
+/** Launches linear layers and low-rank deltas. */
+final class Products {
+    private static final int WARPS = 4;
+    private static final int THREADS = 128;
+    private static final int ROW_TILE = 8;
+    private static final int PRODUCT_THREADS = 256;
+    private static final int PROJECTION = 40;
+    private static final DType[] TYPES = {DType.F32, DType.F16, DType.BF16, DType.Q8_0, DType.Q4_0, DType.Q4_1, DType.Q4_K, DType.Q5_K, DType.Q6_K};
+
+    private final Device device;
+    private final Scratch scratch;
+    private final Precision precision;
+
+    Products(Device device, Scratch scratch, Precision precision) {
+        this.device = device;
+        this.scratch = scratch;
+        this.precision = precision;
+    }
+
+    static int tiles(int n, int tile) {
+        return (n + tile - 1) / tile;
+    }
+
+    /** A kernel of product.cu for so many rows: how many outputs and rows a block has. */
+    private record Shape(String suffix, int outs, int rows) {
+        static final Shape FEW = new Shape("_8", 16, 8);
+        static final Shape SOME = new Shape("_32", 32, 32);
+        static final Shape MANY = new Shape("_64", 32, 64);
+        static final Shape WIDE = new Shape("wide", 128, 128);
+
+        static Shape of(DType type, int in, int rows) {
+            if (rows <= FEW.rows) {
+                return FEW;
+            }
+            if (rows <= SOME.rows) {
+                return SOME;
+            }
+            return rows > MANY.rows && type == DType.BF16 && in % 8 == 0 ? WIDE : MANY;
+        }
+
+        String kernel(int number) {
+            return this == WIDE ? "product_wide" : "product_" + number + suffix;
+        }
+    }
+
+    void linear(CudaTensor x, int firstRow, int rows, List<Projection> projections) {
+        if (rows == 0) {
+            return;
+        }
+        if (precision == Precision.F32) {
+            for (Projection p : projections) {
+                exact(x, firstRow, rows, p);
+            }
+            return;
+        }
+        for (int number = 0; number < TYPES.length; number++) {
+            DType type = TYPES[number];
+            List<Projection> same = projections.stream().filter(p -> p.weight().out() > 0 && ((CudaWeight) p.weight()).type() == type).toList();
+            if (!same.isEmpty()) {
+                rounded(x, firstRow, rows, projections, same, type, number);
+            }
+        }
+    }
+
+    private void exact(CudaTensor x, int firstRow, int rows, Projection p) {
+        CudaWeight w = (CudaWeight) p.weight();
+        CudaTensor o = (CudaTensor) p.out();
+        if (w.out() > 0) {
+            device.arguments().at(w.address()).at(x.address()).at(addressOf((CudaTensor) p.bias())).at(o.address())
+                    .with(w.number()).with(w.in()).with(w.out()).with(Math.toIntExact(w.rowBytes())).with(firstRow).with(rows).with(x.columns())
+                    .with(o.columns());
+            device.launch("linear", tiles(w.out(), WARPS), tiles(rows, ROW_TILE), THREADS);
+        }
+    }
+
+    private void rounded(CudaTensor x, int firstRow, int rows, Object owner, List<Projection> same, DType type, int number) {
+        int in = same.getFirst().weight().in();
+        Shape shape = Shape.of(type, in, rows);
+        long copy = 0;
+        int padded = tiles(in, 32) * 32;
+        if (type == DType.BF16 && shape != Shape.FEW) {
+            copy = scratch.floats("rounded rows", (long) rows * padded / 2);
+            device.arguments().at(x.row(firstRow)).at(copy).with(in).with(x.columns()).with(padded);
+            device.launch("round_rows", tiles(padded / 8, THREADS), rows, THREADS);
+        }
+        long table = device.tables().keep(owner, number << 16 | shape.outs, (long) PROJECTION * same.size(), to -> write(same, shape, to));
+        int blocks = same.stream().mapToInt(p -> tiles(p.weight().out(), shape.outs)).sum();
+        device.arguments().at(table).at(x.row(firstRow)).at(copy).with(same.size()).with(in).with(firstRow).with(rows).with(x.columns()).with(padded);
+        device.launch(shape.kernel(number), blocks, tiles(rows, shape.rows), PRODUCT_THREADS);
+    }
+
+    /** {@code Projection} of product.cu. */
+    private static void write(List<Projection> projections, Shape shape, MemorySegment to) {
+        int block = 0;
+        long at = 0;
+        for (Projection p : projections) {
+            CudaWeight w = (CudaWeight) p.weight();
+            CudaTensor out = (CudaTensor) p.out();
+            to.set(ValueLayout.JAVA_LONG, at, w.address());
+            to.set(ValueLayout.JAVA_LONG, at + 8, addressOf((CudaTensor) p.bias()));
+            to.set(ValueLayout.JAVA_LONG, at + 16, out.address());
+            int[] numbers = {w.out(), Math.toIntExact(w.rowBytes()), out.columns(), block};
+            MemorySegment.copy(numbers, 0, to, ValueLayout.JAVA_INT, at + 24, numbers.length);
+            block += tiles(w.out(), shape.outs);
+            at += PROJECTION;
+        }
+    }
+
+    void lowRank(CudaTensor x, List<LowRank> items) {
+        LowRankTable table = new LowRankTable(items);
+        if (table.shrinkTiles() == 0) {
+            return;
+        }
+        long products = scratch.floats("products of low rank", table.shrunkFloats());
+        long at = device.tables().keep(items, 0, table.bytes(), table::write);
+        device.arguments().at(at).at(at + table.shrinkAt()).at(x.address()).at(products).with(x.columns());
+        device.launch("low_rank_shrink", table.shrinkTiles(), 1, 32 * LowRankTable.SHRINK_TILE);
+        device.arguments().at(at).at(at + table.expandAt()).at(products);
+        device.launch("low_rank_expand", table.expandTiles(), 1, LowRankTable.EXPAND_TILE);
+    }
+}

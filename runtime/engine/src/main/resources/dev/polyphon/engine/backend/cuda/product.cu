@@ -1,0 +1,283 @@
+// Linear layers on the tensor cores, for activations that may be rounded: to bf16 for weights of bf16, to tf32 for all others.
+//
+// A warp has 16 or 32 outputs and up to 64 rows. Lane (g, t) = (lane / 4, lane % 4) holds eight consecutive columns from k + 8 t on, both of weight rows
+// g and g + 8 and of activation row g: the order of columns inside a fragment is free, as long as both operands have the same, so that fragments are
+// loaded sixteen bytes at a time from where they are.
+//
+// A sum is taken over eight slices of the columns by themselves, in order, which are then added in order, whatever kernel does it: rows have the same bits
+// in a batch of one and of thousands.
+#include "common.cuh"
+
+#define SLICES 8
+
+// As ProjectionTable writes it in Java.
+struct Projection {
+    const uint8_t* w;
+    const float* bias;
+    float* out;
+    int outs, rowBytes, outStride, firstBlock;
+};
+
+// Columns of a slice.
+DEVICE int slice(int in) { return (in + 32 * SLICES - 1) / (32 * SLICES) * 32; }
+
+DEVICE const Projection* projection_of(const Args& a, int block) {
+    const Projection* p = (const Projection*)a.p[0];
+    int i = 0;
+    while (i + 1 < a.i[0] && block >= p[i + 1].firstBlock) i++;
+    return p + i;
+}
+
+// Eight activations from column k on, as many as there are.
+DEVICE void activations(const float* x, int k, int in, bool aligned, float* v) {
+    if (aligned && k + 8 <= in) {
+        uint4 a = *(const uint4*)(x + k);
+        uint4 b = *(const uint4*)(x + k + 4);
+        v[0] = bits(a.x); v[1] = bits(a.y); v[2] = bits(a.z); v[3] = bits(a.w);
+        v[4] = bits(b.x); v[5] = bits(b.y); v[6] = bits(b.z); v[7] = bits(b.w);
+    } else {
+        for (int i = 0; i < 8; i++) v[i] = k + i < in ? x[k + i] : 0;
+    }
+}
+
+DEVICE uint4 rounded8(const float* v) {
+    uint4 r;
+    r.x = bf16_pair(v[0], v[1]);
+    r.y = bf16_pair(v[2], v[3]);
+    r.z = bf16_pair(v[4], v[5]);
+    r.w = bf16_pair(v[6], v[7]);
+    return r;
+}
+
+// Eight weights of bf16; zeros for a row or columns that are not there.
+DEVICE uint4 weights8(const uint8_t* row, int k, int in, bool there, bool aligned) {
+    uint4 r = {0, 0, 0, 0};
+    if (!there || k >= in) return r;
+    if (aligned) return stream16(row + 2 * (size_t)k);
+    float v[8];
+    decode(BF16, row, k, in, v);
+    return rounded8(v);
+}
+
+#if defined(EMULATED) || TYPE_NUMBER == 2
+// Rounds rows to bf16, padded with zeros to a multiple of 32 columns. p: x, out. Grid: (padded columns / 8 / threads, rows).
+KERNEL(round_rows) {
+    int in = a.i[0], padded = a.i[2];
+    int k = (BLOCK_X * THREADS + THREAD) * 8;
+    if (k >= padded) return;
+    float v[8];
+    activations((const float*)a.p[0] + (size_t)BLOCK_Y * a.i[1], k, in, a.i[1] % 4 == 0, v);
+    *(uint4*)((uint16_t*)a.p[1] + (size_t)BLOCK_Y * padded + k) = rounded8(v);
+}
+#endif
+
+// out[r][o] = w[o] · x[r] + bias[o]. A block has 16 MT outputs and 8 NT rows, its warps a slice each.
+// p: projections, x from the first row on, the same as round_rows has it or null. Grid: (blocks of all projections, row tiles).
+template <int TYPE, int MT, int NT>
+DEVICE void product(const Args& a) {
+    SHARED float parts[SLICES][MT * 16 * 8];
+    const Projection* p = projection_of(a, BLOCK_X);
+    int in = a.i[1], first = a.i[2], rows = a.i[3], xStride = a.i[4], padded = a.i[5];
+    int lane = THREAD % 32, g = lane / 4, t = lane % 4, warp = THREAD / 32;
+    int o = (BLOCK_X - p->firstBlock) * 16 * MT, start = BLOCK_Y * 8 * NT;
+    bool xAligned = xStride % 4 == 0, wAligned = in % 8 == 0;
+    int span = slice(in);
+    int end = (warp + 1) * span < in ? (warp + 1) * span : in;
+    const uint8_t* w[MT][2];
+    bool there[MT][2];
+    for (int m = 0; m < MT; m++) {
+        for (int h = 0; h < 2; h++) {
+            there[m][h] = o + m * 16 + h * 8 + g < p->outs;
+            w[m][h] = p->w + (size_t)(there[m][h] ? o + m * 16 + h * 8 + g : 0) * p->rowBytes;
+        }
+    }
+    float sums[MT][NT][4];
+    for (int m = 0; m < MT; m++)
+        for (int n = 0; n < NT; n++)
+            for (int i = 0; i < 4; i++) sums[m][n][i] = 0;
+    if (TYPE == BF16) {
+        const int AHEAD = MT == 1 ? 4 : 2;
+        for (int k = warp * span; k < end; k += 32 * AHEAD) {
+            uint4 v[AHEAD][MT][2];
+#pragma unroll
+            for (int u = 0; u < AHEAD; u++)
+#pragma unroll
+                for (int m = 0; m < MT; m++)
+#pragma unroll
+                    for (int h = 0; h < 2; h++) v[u][m][h] = weights8(w[m][h], k + 32 * u + 8 * t, end, there[m][h], wAligned);
+#pragma unroll
+            for (int u = 0; u < AHEAD; u++) {
+#pragma unroll
+                for (int n = 0; n < NT; n++) {
+                    int r = start + n * 8 + g, at = k + 32 * u + 8 * t;
+                    uint4 b = {0, 0, 0, 0};
+                    if (r < rows && at < end) {
+                        if (a.p[2]) {
+                            b = *(const uint4*)((const uint16_t*)a.p[2] + (size_t)r * padded + at);
+                        } else {
+                            float x[8];
+                            activations((const float*)a.p[1] + (size_t)r * xStride, at, end, xAligned, x);
+                            b = rounded8(x);
+                        }
+                    }
+#pragma unroll
+                    for (int m = 0; m < MT; m++) {
+                        uint4 u0 = v[u][m][0], u1 = v[u][m][1];
+                        mma_bf16(sums[m][n], u0.x, u1.x, u0.y, u1.y, b.x, b.y);
+                        mma_bf16(sums[m][n], u0.z, u1.z, u0.w, u1.w, b.z, b.w);
+                    }
+                }
+            }
+        }
+    } else {
+        for (int k = warp * span + 8 * t; k - 8 * t < end; k += 32) {
+            uint32_t v[MT][2][8];
+            for (int m = 0; m < MT; m++) {
+                for (int h = 0; h < 2; h++) {
+                    float f[8];
+                    for (int i = 0; i < 8; i++) f[i] = 0;
+                    if (there[m][h] && k < end) decode(TYPE, w[m][h], k, in, f);
+                    for (int i = 0; i < 8; i++) v[m][h][i] = tf32(f[i]);
+                }
+            }
+            for (int n = 0; n < NT; n++) {
+                int r = start + n * 8 + g;
+                float x[8];
+                for (int i = 0; i < 8; i++) x[i] = 0;
+                if (r < rows && k < end) activations((const float*)a.p[1] + (size_t)r * xStride, k, end, xAligned, x);
+                for (int i = 0; i < 8; i += 2) {
+                    uint32_t b0 = tf32(x[i]), b1 = tf32(x[i + 1]);
+                    for (int m = 0; m < MT; m++) mma_tf32(sums[m][n], v[m][0][i], v[m][1][i], v[m][0][i + 1], v[m][1][i + 1], b0, b1);
+                }
+            }
+        }
+    }
+    int slices = (in + span - 1) / span;
+#pragma unroll
+    for (int n = 0; n < NT; n++) {
+#pragma unroll
+        for (int m = 0; m < MT; m++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) parts[warp][(2 * t + i % 2) * 16 * MT + m * 16 + i / 2 * 8 + g] = sums[m][n][i];
+        }
+        SYNC();
+        for (int i = THREAD; i < 16 * MT * 8; i += THREADS) {
+            int out = o + i % (16 * MT), r = start + n * 8 + i / (16 * MT);
+            if (out < p->outs && r < rows) {
+                float sum = 0;
+                for (int s = 0; s < slices; s++) sum += parts[s][i];
+                p->out[(size_t)(first + r) * p->outStride + out] = sum + (p->bias ? p->bias[out] : 0);
+            }
+        }
+        SYNC();
+    }
+}
+
+#define PRODUCT(type, number) \
+    KERNEL(product_##number##_8) { product<type, 1, 1>(a); } \
+    KERNEL(product_##number##_32) { product<type, 2, 4>(a); } \
+    KERNEL(product_##number##_64) { product<type, 2, 8>(a); }
+
+// Of the types all on the emulated device, and here the one asked for.
+#if defined(EMULATED) || TYPE_NUMBER == 0
+PRODUCT(F32, 0)
+#endif
+#if defined(EMULATED) || TYPE_NUMBER == 1
+PRODUCT(F16, 1)
+#endif
+#if defined(EMULATED) || TYPE_NUMBER == 2
+PRODUCT(BF16, 2)
+#endif
+#if defined(EMULATED) || TYPE_NUMBER == 3
+PRODUCT(Q8_0, 3)
+#endif
+#if defined(EMULATED) || TYPE_NUMBER == 4
+PRODUCT(Q4_0, 4)
+#endif
+#if defined(EMULATED) || TYPE_NUMBER == 5
+PRODUCT(Q4_1, 5)
+#endif
+#if defined(EMULATED) || TYPE_NUMBER == 6
+PRODUCT(Q4_K, 6)
+#endif
+#if defined(EMULATED) || TYPE_NUMBER == 7
+PRODUCT(Q5_K, 7)
+#endif
+#if defined(EMULATED) || TYPE_NUMBER == 8
+PRODUCT(Q6_K, 8)
+#endif
+
+#if defined(EMULATED) || TYPE_NUMBER == 2
+#define WIDE 128
+#define STAGES 3
+
+// The same for many rows and weights of bf16 with a multiple of 8 columns: a block has 128 outputs and 128 rows and walks all slices, both operands by way of
+// shared memory, three tiles of 32 columns under way. p, grid: as product's, 128 rows a tile.
+KERNEL(product_wide) {
+    SHARED uint4 tiles[STAGES][2][WIDE * 4];
+    const Projection* p = projection_of(a, BLOCK_X);
+    int in = a.i[1], first = a.i[2], rows = a.i[3], padded = a.i[5];
+    int lane = THREAD % 32, g = lane / 4, t = lane % 4, warp = THREAD / 32;
+    int o = (BLOCK_X - p->firstBlock) * WIDE, start = BLOCK_Y * WIDE;
+    int wm = warp / 4 * 64, wn = warp % 4 * 32;
+    int steps = (in + 31) / 32, perSlice = slice(in) / 32;
+    float sums[4][4][4], totals[4][4][4];
+    for (int m = 0; m < 4; m++)
+        for (int n = 0; n < 4; n++)
+            for (int i = 0; i < 4; i++) sums[m][n][i] = totals[m][n][i] = 0;
+#define FETCH(step) do { \
+        int s = (step), to = s % STAGES; \
+        for (int c = THREAD; c < WIDE * 4; c += THREADS) { \
+            int line = c / 4, k = s * 32 + c % 4 * 8; \
+            bool w = s < steps && o + line < p->outs && k < in, x = s < steps && start + line < rows; \
+            if (s < steps) { \
+                copy16(&tiles[to][0][c], p->w + (size_t)(w ? o + line : 0) * p->rowBytes + (w ? 2 * (size_t)k : 0), w); \
+                copy16(&tiles[to][1][c], (const uint16_t*)a.p[2] + (size_t)(x ? start + line : 0) * padded + (x ? k : 0), x); \
+            } \
+        } \
+        copies_end(); \
+    } while (0)
+    for (int s = 0; s < STAGES - 1; s++) FETCH(s);
+    for (int s = 0; s < steps; s++) {
+        copies_wait<STAGES - 2>();
+        SYNC();
+        FETCH(s + STAGES - 1);
+        const uint4* w = tiles[s % STAGES][0];
+        const uint4* x = tiles[s % STAGES][1];
+        uint4 b[4];
+#pragma unroll
+        for (int n = 0; n < 4; n++) b[n] = x[(wn + n * 8 + g) * 4 + t];
+#pragma unroll
+        for (int m = 0; m < 4; m++) {
+            uint4 u0 = w[(wm + m * 16 + g) * 4 + t], u1 = w[(wm + m * 16 + 8 + g) * 4 + t];
+#pragma unroll
+            for (int n = 0; n < 4; n++) {
+                mma_bf16(sums[m][n], u0.x, u1.x, u0.y, u1.y, b[n].x, b[n].y);
+                mma_bf16(sums[m][n], u0.z, u1.z, u0.w, u1.w, b[n].z, b[n].w);
+            }
+        }
+        if ((s + 1) % perSlice == 0 || s + 1 == steps) {
+#pragma unroll
+            for (int m = 0; m < 4; m++)
+#pragma unroll
+                for (int n = 0; n < 4; n++)
+#pragma unroll
+                    for (int i = 0; i < 4; i++) {
+                        totals[m][n][i] += sums[m][n][i];
+                        sums[m][n][i] = 0;
+                    }
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < 4; m++) {
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                int out = o + wm + m * 16 + i / 2 * 8 + g, r = start + wn + n * 8 + 2 * t + i % 2;
+                if (out < p->outs && r < rows) p->out[(size_t)(first + r) * p->outStride + out] = totals[m][n][i] + (p->bias ? p->bias[out] : 0);
+            }
+        }
+    }
+}
+#endif
