@@ -123,7 +123,7 @@ void block() {
 #define BLOCK_Y blockY
 #define THREAD ((unsigned)current)
 #define THREADS ((unsigned)threads)
-#define SYNC() wait(all, threads)
+#define SYNC() wait(::all, threads)
 static float exchange(float v, int mask) {
     int me = current;
     lanes[me] = v;
@@ -155,7 +155,7 @@ static inline void copy16(void* shared, const void* global, bool there) {
 }
 static inline void copies_end() {}
 template <int left> static inline void copies_wait() {}
-static inline void add_to(unsigned long long* p, unsigned long long v) { *p += v; }
+static inline void add_to(uint64_t* p, uint64_t v) { *p += v; }
 static inline void add_to(uint32_t* p, uint32_t v) { *p += v; }
 
 // The matrices' fragments as the PTX manual lays them out: every lane leaves its own where all can see them, and takes what its four sums need. Which of the

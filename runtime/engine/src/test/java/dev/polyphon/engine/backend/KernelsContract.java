@@ -585,6 +585,51 @@ public abstract class KernelsContract {
         return RandomData.values(kernels, x);
     }
 
+    // ---- tokens
+
+    /** Where a device chooses: what the rule of {@link Draw} gives, but for a draw so near an edge that rounding decides. */
+    @Test
+    void chosenTokensAreThoseOfTheRule() {
+        for (int seed = 0; seed < rounds(60); seed++) {
+            Random random = new Random(seed);
+            int rows = upTo(random, 5);
+            int vocabulary = upTo(random, 900);
+            float[] values = RandomData.gaussian(rows * vocabulary, random);
+            Draw[] draws = new Draw[rows];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = random.nextInt(20) == 0 ? Float.NEGATIVE_INFINITY : Math.round(values[i] * 16) / 4f;
+            }
+            for (int r = 0; r < rows; r++) {
+                values[r * vocabulary + random.nextInt(vocabulary)] = 9;
+                draws[r] = random.nextInt(6) == 0 ? null : new Draw(random.nextInt(4) == 0 ? 0 : random.nextFloat() * 2 + 0.01f,
+                        random.nextBoolean() ? 0 : upTo(random, vocabulary), random.nextBoolean() ? 1 : random.nextFloat(),
+                        random.nextInt(3) > 0 ? 0 : random.nextFloat() * 0.2f, random.nextDouble());
+            }
+            for (Kernels kernels : List.of(one, many)) {
+                int[] tokens = new int[rows];
+                if (!kernels.sample(RandomData.tensor(kernels, rows, vocabulary, values), rows, draws, tokens)) {
+                    continue;
+                }
+                for (int r = 0; r < rows; r++) {
+                    if (draws[r] != null) {
+                        float[] row = Arrays.copyOfRange(values, r * vocabulary, (r + 1) * vocabulary);
+                        assertThat(tokens[r]).as("seed %d, %s", seed, draws[r]).isIn(DrawRule.tokens(row, draws[r]));
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void noTokenIsChosenFromLogitsThatAreNone() {
+        float[] values = {Float.NaN, 1, 2, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY, Float.NEGATIVE_INFINITY, 3, 1};
+        int[] tokens = new int[4];
+        Draw[] draws = {new Draw(1, 0, 1, 0, 0.5), new Draw(0, 0, 1, 0, 0.5), new Draw(1, 1, 0.5f, 0, 0.5), new Draw(0, 0, 1, 0, 0.5)};
+        if (one.sample(RandomData.tensor(one, 4, 2, values), 4, draws, tokens)) {
+            assertThat(tokens).containsExactly(-1, -1, -1, 0);
+        }
+    }
+
     // ---- errors
 
     @Test

@@ -5,6 +5,7 @@ import static dev.polyphon.engine.backend.cuda.CudaTensor.addressOf;
 import dev.polyphon.engine.backend.Activation;
 import dev.polyphon.engine.backend.AttentionSpec;
 import dev.polyphon.engine.backend.Batch;
+import dev.polyphon.engine.backend.Draw;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.LowRank;
@@ -19,6 +20,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 
@@ -29,6 +31,8 @@ import java.util.Objects;
  */
 public final class CudaKernels implements Kernels {
     private static final int THREADS = 128;
+    private static final int SAMPLE_THREADS = 512;
+    private static final int DRAW = 32;
 
     private final Device device;
     private final Precision precision;
@@ -271,6 +275,11 @@ public final class CudaKernels implements Kernels {
         }
     }
 
+    /** How many different steps run as graphs. */
+    int graphs() {
+        return device.graphs();
+    }
+
     private static int number(Activation f) {
         return switch (f) {
             case SILU -> 0;
@@ -289,6 +298,43 @@ public final class CudaKernels implements Kernels {
     @Override
     public void add(Tensor x, Tensor y, int rows) {
         addRows(y, 0, x, 0, rows, 1);
+    }
+
+    @Override
+    public boolean sample(Tensor logits, int rows, Draw[] draws, int[] tokens) {
+        CudaTensor t = ((CudaTensor) logits).holding(0, rows);
+        if (Arrays.stream(draws, 0, rows).allMatch(Objects::isNull)) {
+            return false;
+        }
+        long ids = scratch.floats("tokens", rows);
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment table = arena.allocate((long) DRAW * rows, 8);
+            for (int r = 0; r < rows; r++) {
+                if (draws[r] != null) {
+                    write(draws[r], table.asSlice((long) DRAW * r, DRAW));
+                }
+            }
+            device.arguments().at(t.address()).at(device.tables().add(table)).at(ids).with(t.columns()).with(t.columns());
+            device.launch("sample", rows, 1, SAMPLE_THREADS);
+            MemorySegment chosen = arena.allocate(4L * rows, 4);
+            device.download(ids, chosen);
+            for (int r = 0; r < rows; r++) {
+                if (draws[r] != null) {
+                    tokens[r] = chosen.getAtIndex(ValueLayout.JAVA_INT, r);
+                }
+            }
+        }
+        return true;
+    }
+
+    /** {@code Draw} of sample.cu. */
+    private static void write(Draw draw, MemorySegment to) {
+        to.set(ValueLayout.JAVA_DOUBLE, 0, draw.uniform());
+        to.set(ValueLayout.JAVA_FLOAT, 8, draw.temperature());
+        to.set(ValueLayout.JAVA_FLOAT, 12, draw.topP());
+        to.set(ValueLayout.JAVA_FLOAT, 16, draw.minP());
+        to.set(ValueLayout.JAVA_INT, 20, draw.topK());
+        to.set(ValueLayout.JAVA_INT, 24, 1);
     }
 
     @Override

@@ -28,6 +28,7 @@ final class Sources {
             "linear.cu", List.of("linear", "low_rank_shrink", "low_rank_expand"),
             "attention.cu", List.of("rotary", "write_kv", "attention"),
             "pointwise.cu", List.of("embed", "normalise", "activate", "rows", "scale_shift", "turn_pairs"),
+            "sample.cu", List.of("sample"),
             ATTEND, List.of("attend_64", "attend_128", "attend_256", "attend_spans_64", "attend_spans_128", "attend_spans_256", "attend_sum_64",
                     "attend_sum_128", "attend_sum_256"));
 

@@ -225,23 +225,21 @@ KERNEL(product_wide) {
     for (int m = 0; m < 4; m++)
         for (int n = 0; n < 4; n++)
             for (int i = 0; i < 4; i++) sums[m][n][i] = totals[m][n][i] = 0;
-#define FETCH(step) do { \
-        int s = (step), to = s % STAGES; \
-        for (int c = THREAD; c < WIDE * 4; c += THREADS) { \
-            int line = c / 4, k = s * 32 + c % 4 * 8; \
-            bool w = s < steps && o + line < p->outs && k < in, x = s < steps && start + line < rows; \
-            if (s < steps) { \
-                copy16(&tiles[to][0][c], p->w + (size_t)(w ? o + line : 0) * p->rowBytes + (w ? 2 * (size_t)k : 0), w); \
-                copy16(&tiles[to][1][c], (const uint16_t*)a.p[2] + (size_t)(x ? start + line : 0) * padded + (x ? k : 0), x); \
-            } \
-        } \
-        copies_end(); \
-    } while (0)
-    for (int s = 0; s < STAGES - 1; s++) FETCH(s);
+    auto fetch = [&](int step) {
+        uint4* to = tiles[step % STAGES][0];
+        for (int c = THREAD; c < WIDE * 4 && step < steps; c += THREADS) {
+            int line = c / 4, k = step * 32 + c % 4 * 8;
+            bool w = o + line < p->outs && k < in, x = start + line < rows;
+            copy16(to + c, p->w + (w ? (size_t)(o + line) * p->rowBytes + 2 * (size_t)k : 0), w);
+            copy16(to + WIDE * 4 + c, (const uint16_t*)a.p[2] + (x ? (size_t)(start + line) * padded + k : 0), x);
+        }
+        copies_end();
+    };
+    for (int s = 0; s < STAGES - 1; s++) fetch(s);
     for (int s = 0; s < steps; s++) {
         copies_wait<STAGES - 2>();
         SYNC();
-        FETCH(s + STAGES - 1);
+        fetch(s + STAGES - 1);
         const uint4* w = tiles[s % STAGES][0];
         const uint4* x = tiles[s % STAGES][1];
         uint4 b[4];
