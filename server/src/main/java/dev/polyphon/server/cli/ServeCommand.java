@@ -41,7 +41,7 @@ public final class ServeCommand implements Callable<Integer> {
     @Option(names = "--port", paramLabel = "N", description = "The port to listen on; 0 for any that is free.")
     private String port;
 
-    @Option(names = "--device", paramLabel = "DEVICE", description = "What computes: auto, cpu, cpu:vector, cuda or cuda:N.")
+    @Option(names = "--device", paramLabel = "DEVICE", description = "What computes: auto, cpu, cpu:vector, cuda or cuda:N (:f32 behind it for products in f32).")
     private String device;
 
     @Option(names = "--threads", paramLabel = "N", description = "Computing threads; 0 for one per processor.")

@@ -40,7 +40,7 @@ public final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--json", description = "Print one JSON object per case instead of a table.")
     private boolean json;
 
-    @Option(names = "--device", paramLabel = "DEVICE", defaultValue = "cpu", description = "What computes: auto, cpu, cpu:vector, cuda or cuda:N (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--device", paramLabel = "DEVICE", defaultValue = "cpu", description = "What computes: auto, cpu, cpu:vector, cuda or cuda:N; cuda:f32 for products in f32 (default: ${DEFAULT-VALUE}).")
     private String device;
 
     @Option(names = "--threads", paramLabel = "N", description = "Computing threads (default: one per processor).")

@@ -147,8 +147,8 @@ public record PolyphonConfig(
             throw new ConfigException("engine.stepTokens must be at least engine.maxSequences (" + maxSequences + "), found " + stepTokens);
         }
         String device = engine.text("device", "auto");
-        if (!device.matches("auto|cpu(:vector)?|cuda(:\\d{1,4})?")) {
-            throw new ConfigException("engine.device must be auto, cpu, cpu:vector, cuda or cuda:N, found " + device);
+        if (!device.matches("auto|cpu(:vector)?|cuda(:\\d{1,4})?(:(f32|bf16))?")) {
+            throw new ConfigException("engine.device must be auto, cpu, cpu:vector, cuda or cuda:N (and :f32 or :bf16), found " + device);
         }
         int queueLimit = engine.integer("queueLimit", 512, 1, MANY);
         return new EngineConfig(
