@@ -1,7 +1,7 @@
 package dev.polyphon.engine.backend;
 
 /**
- * The ragged rows of one step: a row is one token of one sequence, a sequence's rows are consecutive and in order of position.
+ * The ragged rows of one step: a row is one token of one sequence, a sequence's rows are consecutive, and so are their positions.
  *
  * @param tokens id of each row
  * @param positions position of each row in its sequence, which is also where its key and value are stored

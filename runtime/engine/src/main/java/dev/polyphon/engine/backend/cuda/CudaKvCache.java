@@ -92,7 +92,7 @@ final class CudaKvCache implements KvCache {
 
     @Override
     public long blockBytes() {
-        return 8L * layers * blockSize * width();
+        return (rounded ? 4L : 8L) * layers * blockSize * width();
     }
 
     @Override

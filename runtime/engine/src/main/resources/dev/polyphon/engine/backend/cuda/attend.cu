@@ -14,11 +14,12 @@
 
 DEVICE float minus_infinity() { return bits(0xff800000u); }
 
-// Adds a span's part to what was before: sums o of weights l, both relative to 2^m.
+// The greatest score, and the sum of weights relative to 2^m.
 struct Softmax {
     float m, l;
 };
 
+// Adds a span's part to what was before.
 DEVICE void merge(Softmax* total, Softmax part, float* keepTotal, float* keepPart) {
     float m = fmaxf(total->m, part.m);
     *keepTotal = total->m == m ? 1 : power2(total->m - m);
@@ -29,12 +30,12 @@ DEVICE void merge(Softmax* total, Softmax part, float* keepTotal, float* keepPar
 
 DEVICE float merged(float total, float part, float keepTotal, float keepPart) { return fmaf(part, keepPart, total * keepTotal); }
 
-// As AttentionTables writes it in Java: rows from `first` on, at positions from `position` on.
+// As AttentionTiles writes it in Java: rows from `first` on, at positions from `position` on.
 struct Tile {
     int first, rows, position, table;
 };
 
-// The keep-alive of a value's lanes past the last position: what stands there may be no number at all.
+// Of two positions' values those up to the last position: what stands behind it may be no number at all.
 DEVICE uint32_t only(uint32_t pair, int position, int last) {
     return position > last ? 0 : position + 1 > last ? pair & 0xffffu : pair;
 }
