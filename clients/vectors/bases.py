@@ -1,10 +1,12 @@
-"""Writes bases and cases that are not among the first vectors: scaled rotary embeddings on tiny LLaMAs, and StarCoder2.
+"""Writes bases and cases that are not among the first vectors: scaled rotary embeddings on tiny LLaMAs and Phi-3s, and StarCoder2.
 
-    pip install -r requirements.txt && python bases.py
+    pip install -r requirements.txt && python bases.py [NAME ...]
 """
 
+import sys
+
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Starcoder2Config, Starcoder2ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM, Starcoder2Config, Starcoder2ForCausalLM
 
 from common import GOLDEN, prompts, randomise, write_case
 
@@ -16,7 +18,18 @@ def llama(scaling, positions, **more):
     return LlamaForCausalLM(LlamaConfig(**SIZES, rope_theta=100.0, rope_scaling=scaling, max_position_embeddings=positions, **more))
 
 
+def phi3(positions):
+    """LongRoPE has other frequencies beyond 32 positions: which ones it uses, transformers decides by the length of the whole sequence."""
+    scaling = {"type": "longrope", "short_factor": [1.0, 1.1, 1.3, 1.6, 2.0, 2.5], "long_factor": [1.0, 1.5, 2.5, 4.0, 6.0, 8.0]}
+    return Phi3ForCausalLM(Phi3Config(**SIZES, rope_theta=100.0, rope_scaling=scaling, partial_rotary_factor=0.75, sliding_window=None,
+                                      max_position_embeddings=positions, original_max_position_embeddings=32))
+
+
+LENGTHS = {"phi3-longrope": (33, 40, 57), "phi3-longrope-short": (5, 9, 14)}
+
 MODELS = {
+    "phi3-longrope": lambda: phi3(128),
+    "phi3-longrope-short": lambda: phi3(32),
     "llama-linear": lambda: llama({"rope_type": "linear", "factor": 4.0}, 64),
     "llama-dynamic": lambda: llama({"rope_type": "dynamic", "factor": 2.0}, 64),
     "llama-yarn": lambda: llama({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 4.0, "beta_slow": 1.0}, 64),
@@ -25,12 +38,14 @@ MODELS = {
 }
 
 for name, make in MODELS.items():
+    if len(sys.argv) > 1 and name not in sys.argv[1:]:
+        continue
     for seed in range(100):
         generator = torch.Generator().manual_seed(seed)
         model = make().eval()
         model.set_attn_implementation("eager")
         randomise(model, generator)
-        if write_case(f"base-{name}", name, None, model, prompts(SIZES["vocab_size"], generator), ""):
+        if write_case(f"base-{name}", name, None, model, prompts(SIZES["vocab_size"], generator, LENGTHS.get(name, (5, 13, 24))), ""):
             model.save_pretrained(GOLDEN / "bases" / name)
             (GOLDEN / "bases" / name / "generation_config.json").unlink(missing_ok=True)
             break

@@ -191,8 +191,8 @@ final class HubReaders {
         config.understand("architecture", "encoder_prefix", "cross_prefix", "flat", "prefix_length", "bottleneck_size", "non_linearity", "dropout",
                 "shared_gating", "init_weights_seed");
         ArchitectureSpec spec = out.spec();
-        if (spec.layers().stream().anyMatch(l -> l.rotary() < 0 || l.window() > 0)) {
-            throw new AdapterFault("AdapterHub's prefix tuning needs a base with rotary positions and no sliding window");
+        if (spec.layers().stream().anyMatch(l -> l.rotary() < 0 || l.window() > 0 || spec.rotaries().get(l.rotary()).beyond() != null)) {
+            throw new AdapterFault("AdapterHub's prefix tuning needs a base with rotary positions that are the same for every context, and no sliding window");
         }
         int length = PrefixReaders.length(config, "prefix_length");
         int width = spec.kvWidth();

@@ -1,5 +1,6 @@
 package dev.polyphon.engine.model;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import dev.polyphon.engine.backend.Activation;
 import dev.polyphon.engine.weights.MalformedFileException;
 
@@ -35,6 +36,10 @@ final class ConfigReading {
             throws MalformedFileException {
         float[] plain = RotarySpec.frequencies(theta, dimensions);
         String type = parameters.string("rope_type", parameters.string("type", "default"));
+        if (parameters.has("short_factor")) {
+            // Phi-3's first configurations call it "su" or "yarn".
+            return longRope(parameters, plain, context, config);
+        }
         return switch (type) {
             // Dynamic scaling changes nothing within the context that the model was made for, which is what is offered here.
             case "default", "dynamic" -> new RotarySpec(plain, 1, false);
@@ -51,6 +56,31 @@ final class ConfigReading {
             }
             default -> throw parameters.error("rope_type \"" + type + "\" is not supported");
         };
+    }
+
+    private static RotarySpec longRope(ModelConfig parameters, float[] plain, int context, ModelConfig config) throws MalformedFileException {
+        double original = parameters.number("original_max_position_embeddings", config.number("original_max_position_embeddings", 0));
+        double factor = original > 0 ? context / original : parameters.number("factor", 1);
+        double first = original > 0 ? original : context;
+        float magnitude = (float) parameters.number("attention_factor", RotarySpec.longMagnitude(factor, first));
+        return new RotarySpec(RotarySpec.divided(plain, divisors(parameters, "short_factor", plain.length)), magnitude, false,
+                new RotarySpec.Beyond((int) first, RotarySpec.divided(plain, divisors(parameters, "long_factor", plain.length))));
+    }
+
+    private static float[] divisors(ModelConfig parameters, String key, int count) throws MalformedFileException {
+        JsonNode values = parameters.json(key);
+        if (!values.isArray() || values.size() != count) {
+            throw parameters.error(key + " must be a list of " + count + " numbers, one for each rotated pair of columns; found "
+                    + (values.isArray() ? values.size() : values.getNodeType()));
+        }
+        float[] divisors = new float[count];
+        for (int i = 0; i < count; i++) {
+            divisors[i] = values.get(i).floatValue();
+            if (!values.get(i).isNumber() || !(divisors[i] > 0) || Float.isInfinite(divisors[i])) {
+                throw parameters.error(key + " must be positive numbers, found " + values.get(i));
+            }
+        }
+        return divisors;
     }
 
     private static double yarnMagnitude(ModelConfig parameters, double factor) throws MalformedFileException {

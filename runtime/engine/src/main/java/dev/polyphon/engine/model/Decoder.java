@@ -107,7 +107,7 @@ public final class Decoder implements AutoCloseable {
         logits = owned.own(kernels.tensor(maxLogitRows, spec.vocabulary()));
         List<RotaryTable> tables = new ArrayList<>();
         for (RotarySpec rotary : spec.rotaries()) {
-            tables.add(owned.own(kernels.rotaryTable(rotary.inverseFrequencies(), rotary.magnitude(), context)));
+            tables.add(owned.own(kernels.rotaryTable(rotary.inverseFrequencies(context), rotary.magnitude(), context)));
         }
         for (int i = 0; i < spec.layers().size(); i++) {
             layers.add(layer(i, tables));

@@ -3,6 +3,7 @@ package dev.polyphon.engine.model;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.Gguf;
 import dev.polyphon.engine.weights.MalformedFileException;
 import dev.polyphon.engine.weights.TensorView;
@@ -67,6 +68,9 @@ final class GgufConfig {
         file.findString(key("rope.scaling.type")).filter(t -> !t.equals("none")).ifPresent(v -> rope.put("rope_type", v));
         file.findFloating(key("rope.scaling.factor")).ifPresent(v -> rope.put("factor", v));
         file.findInteger(key("rope.scaling.original_context_length")).ifPresent(v -> rope.put("original_max_position_embeddings", v));
+        file.findFloating(key("rope.scaling.attn_factor")).ifPresent(v -> rope.put("attention_factor", v));
+        factors("rope_factors_short.weight", rope, "short_factor");
+        factors("rope_factors_long.weight", rope, "long_factor");
         int headDim = config.path("head_dim").asInt(config.path("hidden_size").asInt() / Math.max(1, config.path("num_attention_heads").asInt()));
         long rotated = file.findInteger(key("rope.dimension_count")).orElse(headDim);
         if (rotated != headDim) {
@@ -78,6 +82,15 @@ final class GgufConfig {
         } else if (architecture.equals("gptneox")) {
             rope.put("partial_rotary_factor", 1.0);
         }
+    }
+
+    private void factors(String tensor, ObjectNode rope, String name) {
+        file.find(tensor).ifPresent(factors -> {
+            ArrayNode values = rope.putArray(name);
+            for (float value : Floats.all(factors)) {
+                values.add(value);
+            }
+        });
     }
 
     private void gemma() throws MalformedFileException {
@@ -110,11 +123,6 @@ final class GgufConfig {
             double found = file.keys().contains(key(key)) ? file.floating(key(key)) : 0;
             if (found != 0) {
                 throw new MalformedFileException(path, key(key) + " is " + found + ", which is not supported");
-            }
-        }
-        for (String tensor : new String[] {"rope_factors_long.weight", "rope_factors_short.weight"}) {
-            if (file.find(tensor).isPresent()) {
-                throw new MalformedFileException(path, "tensor " + tensor + " scales the rotary embedding by length (longrope), which is not supported");
             }
         }
     }

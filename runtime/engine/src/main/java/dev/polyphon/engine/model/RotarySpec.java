@@ -6,8 +6,41 @@ package dev.polyphon.engine.model;
  * @param inverseFrequencies radians per position, one for each rotated pair of columns
  * @param magnitude factor of cosine and sine (YaRN's attention factor); 1 otherwise
  * @param interleaved pairs are neighbouring columns (GPT-J) instead of columns half a head apart (GPT-NeoX)
+ * @param beyond other frequencies for contexts longer than the model was first made for; null where there are none
  */
-public record RotarySpec(float[] inverseFrequencies, float magnitude, boolean interleaved) {
+public record RotarySpec(float[] inverseFrequencies, float magnitude, boolean interleaved, Beyond beyond) {
+
+    /**
+     * The frequencies of LongRoPE (Ding et al. 2024) for long contexts. Which ones are used is a matter of the context that sequences may reach, not of how
+     * long they are at the moment, so that the keys in the cache never have to be turned again.
+     *
+     * @param context positions up to which the others hold
+     */
+    public record Beyond(int context, float[] inverseFrequencies) {}
+
+    /** The same frequencies for any context. */
+    public RotarySpec(float[] inverseFrequencies, float magnitude, boolean interleaved) {
+        this(inverseFrequencies, magnitude, interleaved, null);
+    }
+
+    /** The frequencies where sequences may reach so many positions. */
+    public float[] inverseFrequencies(int context) {
+        return beyond == null || context <= beyond.context ? inverseFrequencies : beyond.inverseFrequencies;
+    }
+
+    /** LongRoPE: each frequency has a divisor of its own. */
+    public static float[] divided(float[] frequencies, float[] divisors) {
+        float[] f = new float[frequencies.length];
+        for (int i = 0; i < f.length; i++) {
+            f[i] = frequencies[i] / divisors[i];
+        }
+        return f;
+    }
+
+    /** LongRoPE's factor of cosine and sine, for a context that is {@code factor} times the original one. */
+    public static float longMagnitude(double factor, double originalContext) {
+        return (float) (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalContext)));
+    }
 
     /** Plain frequencies {@code theta^(-2i/dimensions)}. */
     public static float[] frequencies(double theta, int dimensions) {

@@ -50,7 +50,8 @@ class GgufCheckpointTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"llama", "llama-mha-bias", "mistral", "mixtral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "gpt2", "gpt_neox", "bloom", "starcoder2"})
+    @ValueSource(strings = {"llama", "llama-mha-bias", "mistral", "mixtral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "phi3-longrope",
+        "phi3-longrope-short", "gpt2", "gpt_neox", "bloom", "starcoder2"})
     void computesWhatTheFolderComputes(String name) throws IOException {
         Path base = asLlamaCppHasIt(name);
         Path file = GoldenGguf.write(base, scratch.resolve("base.gguf"));

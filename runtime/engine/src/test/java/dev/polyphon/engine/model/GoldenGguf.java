@@ -110,13 +110,28 @@ public final class GoldenGguf {
             put("expert_count", number("num_local_experts"));
             put("expert_used_count", number("num_experts_per_tok"));
         }
-        JsonNode rope = config.path("rope_parameters");
+        JsonNode rope = config.has("rope_parameters") ? config.path("rope_parameters") : config;
         JsonNode theta = rope.path("full_attention").path("rope_theta").isNumber() ? rope.path("full_attention").path("rope_theta") : rope.path("rope_theta");
         if (theta.isNumber()) {
             put("rope.freq_base", theta.floatValue());
         }
         if (rope.path("partial_rotary_factor").isNumber()) {
             put("rope.dimension_count", (int) (headDim * rope.path("partial_rotary_factor").doubleValue()));
+        }
+        JsonNode scaling = config.path("rope_scaling");
+        if (scaling.has("long_factor")) {
+            int original = number("original_max_position_embeddings");
+            double factor = (double) number("max_position_embeddings") / original;
+            put("rope.scaling.original_context_length", original);
+            put("rope.scaling.attn_factor", (float) (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original))));
+            for (String length : List.of("long", "short")) {
+                JsonNode factors = scaling.path(length + "_factor");
+                float[] values = new float[factors.size()];
+                for (int i = 0; i < values.length; i++) {
+                    values[i] = factors.get(i).floatValue();
+                }
+                file.f32("rope_factors_" + length + ".weight", new long[] {values.length}, values);
+            }
         }
         if (architecture.equals("gptneox")) {
             put("use_parallel_residual", config.path("use_parallel_residual").asBoolean());
