@@ -87,13 +87,28 @@ final class AdapterOptions {
 
     List<String> strings(String key) throws AdapterFault {
         List<String> values = new ArrayList<>();
-        for (JsonNode value : json.path(key)) {
+        JsonNode list = json.path(key);
+        if (isSet(list) && !list.isArray()) {
+            throw new AdapterFault(key + " must be a list of strings, found " + list);
+        }
+        for (JsonNode value : list) {
             if (!value.isTextual()) {
-                throw new AdapterFault(key + " must be a list of strings, found " + json.path(key));
+                throw new AdapterFault(key + " must be a list of strings, found " + list);
             }
             values.add(value.textValue());
         }
         return values;
+    }
+
+    /**
+     * Whether an option names a module, as PEFT matches them: a list's names are ends of paths, a text is a regular expression for whole paths. Throws a
+     * {@link PatternSyntaxException} when it is none.
+     */
+    boolean names(String key, String path) throws AdapterFault {
+        JsonNode value = json.path(key);
+        return value.isTextual()
+                ? pattern(key, value.textValue()).matches(path)
+                : strings(key).stream().anyMatch(name -> path.equals(name) || path.endsWith("." + name));
     }
 
     /** Checks that nothing but these options is set to more than false, null, empty or {@code "none"}. */

@@ -11,6 +11,7 @@ import dev.polyphon.engine.weights.TensorView;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.Set;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 
 /**
@@ -19,7 +20,7 @@ import java.util.stream.IntStream;
  */
 final class LoraReader implements AdapterReader {
     /** Initialisations after which the saved tensors are a delta to the base as published. */
-    private static final String[] PLAIN_INITIALISATIONS = {"true", "gaussian", "orthogonal", "eva", "loftq", "mica"};
+    private static final String[] PLAIN_INITIALISATIONS = {"true", "gaussian", "orthogonal", "eva", "mica"};
 
     @Override
     public void read(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
@@ -35,7 +36,12 @@ final class LoraReader implements AdapterReader {
         Patterns alphas = options.patterns("alpha_pattern", options.number("lora_alpha", rank));
         boolean stabilised = options.bool("use_rslora");
         String initialisation = options.json("init_lora_weights").asText();
-        boolean residual = initialisation.equals("pissa") || initialisation.equals("olora");
+        boolean pissa = initialisation.equals("pissa");
+        if (initialisation.startsWith("pissa_niter_")) {
+            throw new AdapterFault("init_lora_weights = " + initialisation + " took a part out of the base that was found at random; "
+                    + "PEFT saves the adapter without it when given path_initial_model_for_weight_conversion");
+        }
+        boolean residual = pissa || initialisation.equals("olora");
         if (!residual) {
             options.only("init_lora_weights", PLAIN_INITIALISATIONS);
         }
@@ -55,17 +61,24 @@ final class LoraReader implements AdapterReader {
             float scale = (float) (alphas.of(path) / (stabilised ? Math.sqrt(r) : r));
             TensorView a = shaped(weight(tensors, path, "lora_A"), (int) r, target.in());
             TensorView b = shaped(weight(tensors, path, "lora_B"), target.out(), (int) r);
+            Supplier<Matrix> delta;
             if (residual) {
-                withoutInitial(target, initialisation, matrix(a), matrix(b), scale, out);
+                Matrix.Factors initial = initial(target, initialisation, pissa, (int) r, out);
+                // It is subtracted again, which doubles the rank.
+                Matrix both = matrix(a).above(initial.right());
+                Matrix difference = matrix(b).times(scale).beside(initial.left().times(pissa ? -1 : -scale));
+                target.lowRank(both, difference);
+                delta = () -> difference.times(both);
             } else {
                 target.lowRank(a, b, scale);
+                delta = () -> matrix(b).times(matrix(a)).times(scale);
             }
             if (tensors.names().contains(path + ".lora_B.bias")) {
                 float[] bias = tensors.vector(path + ".lora_B.bias", target.out());
                 target.scaleShift(null, scaled(bias, scale));
             }
             if (options.bool("use_dora")) {
-                magnitude(target, magnitude(tensors, path, target), a, b, scale, out);
+                magnitude(target, magnitude(tensors, path, target), delta.get(), out);
             }
         }
         embedding(tensors, ranks, alphas, stabilised, out);
@@ -114,16 +127,13 @@ final class LoraReader implements AdapterReader {
         return scaled;
     }
 
-    /** Training began by moving a part of the base's weight into A and B: it is subtracted again, which doubles the rank. */
-    private static void withoutInitial(Target target, String initialisation, Matrix a, Matrix b, float scale, AdapterBuilder out)
-            throws AdapterFault {
+    /** What training began with by moving it from the base's weight into A and B. */
+    private static Matrix.Factors initial(Target target, String initialisation, boolean pissa, int rank, AdapterBuilder out) throws AdapterFault {
         if (target.sites().size() > 1) {
             throw new AdapterFault("init_lora_weights = " + initialisation + " at the fused module " + target.path() + " is not supported");
         }
         Matrix weight = out.baseWeight(target.sites().getFirst().site());
-        boolean pissa = initialisation.equals("pissa");
-        Matrix.Factors initial = pissa ? weight.truncatedSvd(a.rows()) : weight.leadingQr(a.rows());
-        target.lowRank(a.above(initial.right()), b.times(scale).beside(initial.left().times(pissa ? -1 : -scale)));
+        return pissa ? weight.truncatedSvd(rank) : weight.leadingQr(rank);
     }
 
     private static Matrix matrix(TensorView view) {
@@ -135,12 +145,10 @@ final class LoraReader implements AdapterReader {
         return tensors.vector(tensors.names().contains(named) ? named : path + ".lora_magnitude_vector", target.out());
     }
 
-    /** y = m/‖W + sBA‖ ⊙ (Wx + sBAx) + b, the norm taken over each row. */
-    private static void magnitude(Target target, float[] magnitude, TensorView a, TensorView b, float scale, AdapterBuilder out)
-            throws AdapterFault {
-        Matrix delta = matrix(b).times(matrix(a));
+    /** y = m/‖W + ΔW‖ ⊙ (Wx + ΔWx) + b, the norm taken over each row. */
+    private static void magnitude(Target target, float[] magnitude, Matrix delta, AdapterBuilder out) throws AdapterFault {
         for (Layout.Part part : target.sites()) {
-            Matrix weight = out.baseWeight(part.site()).plus(delta.rows(part.rows()).times(scale));
+            Matrix weight = out.baseWeight(part.site()).plus(delta.rows(part.rows()));
             float[] wanted = AdapterBuilder.select(magnitude, part);
             float[] bias = out.baseBias(part.site());
             float[] factors = new float[wanted.length];

@@ -4,7 +4,7 @@ import dev.polyphon.engine.adapter.AdapterBuilder.Target;
 import dev.polyphon.engine.model.Form;
 import dev.polyphon.engine.model.Layout;
 import java.io.IOException;
-import java.util.List;
+import java.util.regex.PatternSyntaxException;
 
 /** Families that rescale or turn what is there. */
 final class ScaleReaders {
@@ -13,16 +13,23 @@ final class ScaleReaders {
     /** IA3 (Liu et al. 2022): outputs scaled, or inputs at feed-forward modules. */
     static void ia3(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
         options.understand("feedforward_modules", "init_ia3_weights", "modules_to_save");
-        List<String> feedForward = options.strings("feedforward_modules");
         for (String path : tensors.modules(".ia3_l")) {
             Target target = out.linear(path, path + ".ia3_l");
-            if (feedForward.stream().anyMatch(f -> path.equals(f) || path.endsWith("." + f))) {
+            if (feedForward(options, path)) {
                 target.form(new Form.InputScale(out.vector(tensors.vector(path + ".ia3_l", target.in()))));
             } else {
                 target.scaleShift(tensors.vector(path + ".ia3_l", target.out()), null);
             }
         }
         SavedModules.read(tensors, options.strings("modules_to_save"), out);
+    }
+
+    private static boolean feedForward(AdapterOptions options, String path) throws AdapterFault {
+        try {
+            return options.names("feedforward_modules", path);
+        } catch (PatternSyntaxException e) {
+            throw new AdapterFault("feedforward_modules is the invalid pattern " + e.getPattern() + ": " + e.getDescription());
+        }
     }
 
     /** RoAd (Liao and Monz 2024): pairs of outputs turned and scaled. */

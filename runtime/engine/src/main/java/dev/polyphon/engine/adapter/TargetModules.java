@@ -50,14 +50,9 @@ final class TargetModules {
         }
     }
 
-    /** As PEFT matches them: a list's names are ends of paths, a text is a regular expression for whole paths. */
     private static boolean names(AdapterOptions options, String key, String path) throws AdapterFault {
-        JsonNode value = options.json(key);
-        if (!value.isTextual()) {
-            return options.strings(key).stream().anyMatch(name -> path.equals(name) || path.endsWith("." + name));
-        }
         try {
-            return options.pattern(key, value.textValue()).matches(path);
+            return options.names(key, path);
         } catch (PatternSyntaxException e) {
             // Python's expressions are not quite Java's. What cannot be compared is left to the tensors.
             return false;

@@ -77,6 +77,10 @@ class AdapterFolderTest {
             lora-llama-qv-r8 | layer_replication | [[0, 2]]            | layer_replication
             lora-llama-qv-r8 | invented_later    | 3                   | invented_later
             lora-llama-qv-r8 | init_lora_weights | "corda"             | init_lora_weights
+            lora-llama-qv-r8 | init_lora_weights | "loftq"             | init_lora_weights
+            lora-llama-qv-r8 | init_lora_weights | "pissa_niter_16"    | path_initial_model_for_weight_conversion
+            lora-llama-qv-r8 | modules_to_save   | "lm_head"           | modules_to_save must be a list of strings
+            ia3-llama        | feedforward_modules | "("               | feedforward_modules
             lora-llama-qv-r8 | r                 | 0                   | at least 1
             lora-llama-qv-r8 | r                 | "8"                 | r
             lora-llama-qv-r8 | r                 | 7                   | lora_A
