@@ -9,6 +9,8 @@ import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.BaseWeights;
 import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.model.Decoder;
+import dev.polyphon.engine.model.Module;
+import dev.polyphon.engine.model.Site;
 import dev.polyphon.engine.pool.AdapterPool;
 import dev.polyphon.engine.sample.Sampler;
 import dev.polyphon.engine.sample.Stopping;
@@ -113,7 +115,7 @@ public final class Engine implements Runtime {
             ModelText text = owned.own(ModelText.open(options.model()));
             ExecutorService executor = owned.own(Executors.newVirtualThreadPerTaskExecutor());
             MemoryBudget budget = new MemoryBudget(options.sharedBytes());
-            Kv kv = Kv.of(options, spec, kernels, owned, budget, executor);
+            Kv kv = Kv.of(options, spec, kernels, kernels.kvType(checkpoint.required(new Site(0, Module.K)).weight().dtype()), owned, budget, executor);
             int context = Math.min(options.contextLength() > 0 ? Math.min(options.contextLength(), spec.context()) : spec.context(),
                     kv.sure() * options.blockSize());
             Decoder decoder = owned.own(new Decoder(kernels, spec, weights, options.stepTokens(), options.maxSequences(), context));

@@ -6,6 +6,7 @@ import dev.polyphon.engine.backend.MemoryBudget;
 import dev.polyphon.engine.backend.Owned;
 import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.schedule.BlockMemory;
+import dev.polyphon.engine.weights.DType;
 import java.util.concurrent.Executor;
 
 /**
@@ -16,13 +17,16 @@ import java.util.concurrent.Executor;
  */
 record Kv(KvCache cache, BlockMemory memory, int sure) {
 
-    /** @param executor frees memory */
-    static Kv of(EngineOptions options, ArchitectureSpec spec, Kernels kernels, Owned owned, MemoryBudget budget, Executor executor) {
-        long block = 2L * kernels.kvElementBytes() * spec.layers().size() * spec.kvWidth() * options.blockSize();
+    /**
+     * @param type of keys and values
+     * @param executor frees memory
+     */
+    static Kv of(EngineOptions options, ArchitectureSpec spec, Kernels kernels, DType type, Owned owned, MemoryBudget budget, Executor executor) {
+        long block = 2L * spec.layers().size() * type.bytes(spec.kvWidth() * options.blockSize());
         long useful = (long) options.maxSequences() * ((spec.context() + options.blockSize() - 1) / options.blockSize());
         int sure = blocks(options.kvBytes() / block, useful);
         int most = kernels.kvElastic() ? blocks((options.kvBytes() + options.sharedBytes()) / block, useful) : sure;
-        KvCache cache = owned.own(kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), most, options.blockSize()));
+        KvCache cache = owned.own(kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), most, options.blockSize(), type));
         MemoryBudget.Account account = budget.account(sure * cache.blockBytes());
         if (kernels.kvElastic()) {
             return new Kv(cache, new BlockMemory(cache, account, executor), sure);

@@ -46,7 +46,7 @@ class GuidedFuzzTest {
                 "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow", "--add-modules=jdk.incubator.vector", "-cp", System.getProperty("java.class.path"),
                 JAZZER + "Jazzer", "--target_class=" + Targets.class.getName() + "$" + target, "--instrumentation_includes=dev.polyphon.**", "--custom_hook_includes=" + HOOKED,
                 "--disabled_hooks=" + DISABLED, "--reproducer_path=" + found, "-artifact_prefix=" + found + File.separator, "-max_total_time=" + seconds, "-runs=" + inputs,
-                "-timeout=60", "-rss_limit_mb=4096", "-print_final_stats=1", corpus.toString()).redirectErrorStream(true).redirectOutput(log.toFile()).start();
+                "-seed=" + (inputs > 0 ? 1 : 0), "-timeout=60", "-rss_limit_mb=4096", "-print_final_stats=1", corpus.toString()).redirectErrorStream(true).redirectOutput(log.toFile()).start();
         try {
             assertThat(jazzer.waitFor(seconds + 120L, TimeUnit.SECONDS)).as("ended").isTrue();
         } finally {

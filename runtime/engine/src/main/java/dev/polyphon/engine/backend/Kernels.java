@@ -1,5 +1,6 @@
 package dev.polyphon.engine.backend;
 
+import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.TensorView;
 import java.util.List;
 
@@ -33,9 +34,9 @@ public interface Kernels extends AutoCloseable {
     /** Ends the step; all its operations have finished. */
     default void end() {}
 
-    /** Bytes that one element of a key or value takes in {@link #kvCache}. */
-    default int kvElementBytes() {
-        return Float.BYTES;
+    /** What keys and values are best kept in, F32, F16 or BF16, beside base weights of a type. */
+    default DType kvType(DType weights) {
+        return DType.F32;
     }
 
     /** Whether the blocks of a {@link #kvCache} take memory only while they are open; otherwise they always do. */
@@ -89,6 +90,18 @@ public interface Kernels extends AutoCloseable {
 
     /** Keys and values of so many blocks of {@code blockSize} positions, for every layer. */
     KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize);
+
+    /**
+     * The same, of elements of a type.
+     *
+     * @throws UnsupportedOperationException when it is not one that {@link #kvType} answers
+     */
+    default KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize, DType type) {
+        if (type != DType.F32) {
+            throw new UnsupportedOperationException(describe() + " keeps keys and values in F32, not " + type);
+        }
+        return kvCache(layers, kvHeads, headDim, blocks, blockSize);
+    }
 
     /** Cosines and sines for positions 0 to {@code positions - 1}. */
     RotaryTable rotaryTable(float[] inverseFrequencies, float magnitude, int positions);

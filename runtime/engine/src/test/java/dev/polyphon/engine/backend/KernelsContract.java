@@ -2,6 +2,7 @@ package dev.polyphon.engine.backend;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import dev.polyphon.engine.backend.reference.ReferenceKernels;
 import dev.polyphon.engine.weights.DType;
@@ -409,13 +410,26 @@ public abstract class KernelsContract {
     }
 
     private static KvCache filled(Kernels kernels, Shape shape, int[][] blocks, Random random) {
+        return filled(kernels, shape, blocks, random, DType.F32, false);
+    }
+
+    /** @param rounded whether keys and values are all half floats, whatever they are kept in */
+    private static KvCache filled(Kernels kernels, Shape shape, int[][] blocks, Random random, DType type, boolean rounded) {
         int most = Arrays.stream(blocks).flatMapToInt(Arrays::stream).max().orElse(0) + 1;
         int width = shape.spec.kvHeads() * shape.spec.headDim();
-        KvCache cache = kernels.kvCache(2, shape.spec.kvHeads(), shape.spec.headDim(), most, shape.blockSize).openAll();
+        KvCache cache = (type == DType.F32 ? kernels.kvCache(2, shape.spec.kvHeads(), shape.spec.headDim(), most, shape.blockSize)
+                : kernels.kvCache(2, shape.spec.kvHeads(), shape.spec.headDim(), most, shape.blockSize, type)).openAll();
         for (boolean before : new boolean[] {true, false}) {
             Batch batch = batch(shape, blocks, before);
             for (int layer = 0; layer < 2; layer++) {
-                try (Tensor k = random(kernels, batch.rows() + 1, width, random); Tensor v = random(kernels, batch.rows() + 1, width, random)) {
+                float[] keys = RandomData.gaussian((batch.rows() + 1) * width, random);
+                float[] values = RandomData.gaussian((batch.rows() + 1) * width, random);
+                for (int i = 0; rounded && i < keys.length; i++) {
+                    keys[i] = Float.float16ToFloat(Float.floatToFloat16(keys[i]));
+                    values[i] = Float.float16ToFloat(Float.floatToFloat16(values[i]));
+                }
+                try (Tensor k = RandomData.tensor(kernels, batch.rows() + 1, width, keys);
+                        Tensor v = RandomData.tensor(kernels, batch.rows() + 1, width, values)) {
                     kernels.writeKv(cache, layer, k, v, batch);
                 }
             }
@@ -437,6 +451,29 @@ public abstract class KernelsContract {
                 return RandomData.values(kernels, out);
             }
         }, 150);
+    }
+
+    /** Keys and values kept in half floats are the same as those that were half floats before, to the bit. */
+    @Test
+    void attentionOverHalfFloats() {
+        assumeThat(many.kvType(DType.F16)).as("what keys and values are kept in").isEqualTo(DType.F16);
+        for (int seed = 0; seed < rounds(30); seed++) {
+            Random random = new Random(seed);
+            Shape shape = Shape.random(random);
+            int[][] blocks = shape.blocks(random);
+            Batch batch = batch(shape, blocks, false);
+            int width = shape.spec.heads() * shape.spec.headDim();
+            try (KvCache floats = filled(many, shape, blocks, new Random(seed), DType.F32, true);
+                    KvCache halves = filled(many, shape, blocks, new Random(seed), DType.F16, false);
+                    Tensor q = random(many, batch.rows(), width, random);
+                    Tensor out = many.tensor(batch.rows(), width)) {
+                many.attention(shape.spec, q, floats, 1, batch, out);
+                float[] expected = RandomData.values(many, out);
+                many.attention(shape.spec, q, halves, 1, batch, out);
+                assertThat(RandomData.values(many, out)).as("seed %d", seed).containsExactly(expected);
+                assertThat(halves.blockBytes()).as("seed %d", seed).isLessThan(floats.blockBytes());
+            }
+        }
     }
 
     @Test

@@ -4,6 +4,7 @@ import dev.polyphon.engine.backend.AttentionSpec;
 import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.Tensor;
+import dev.polyphon.engine.weights.DType;
 import java.util.Arrays;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;
@@ -27,6 +28,7 @@ public class AttentionBenchmark {
     private Tensor queries;
     private Tensor keys;
     private Tensor out;
+    private double elementBytes;
     private double bytes;
     private double macs;
     private int layer;
@@ -51,13 +53,15 @@ public class AttentionBenchmark {
             }
         }
         batch = new Batch(new int[positions.length], positions, first, tables);
-        cache = device.own(device.kernels.kvCache(LAYERS, SPEC.kvHeads(), SPEC.headDim(), sequences * blocks, BLOCK).openAll());
+        DType type = device.kernels.kvType(DType.F16);
+        elementBytes = type.bytes(32) / 32.0;
+        cache = device.own(device.kernels.kvCache(LAYERS, SPEC.kvHeads(), SPEC.headDim(), sequences * blocks, BLOCK, type).openAll());
         queries = device.tensor(positions.length, SPEC.heads() * SPEC.headDim());
         out = device.tensor(positions.length, SPEC.heads() * SPEC.headDim());
         int width = SPEC.kvHeads() * SPEC.headDim();
         keys = device.tensor(positions.length, width);
         fill(device, sequences, before + rows, tables, width);
-        bytes = 2.0 * sequences * (before + rows) * width * device.kernels.kvElementBytes();
+        bytes = 2.0 * sequences * (before + rows) * width * elementBytes;
         macs = 2.0 * SPEC.heads() * SPEC.headDim() * sequences * rows * (before + (rows + 1) / 2.0);
     }
 
@@ -88,6 +92,6 @@ public class AttentionBenchmark {
     public void writeKv(Device device, Work work) {
         layer = (layer + 1) % LAYERS;
         device.kernels.writeKv(cache, layer, keys, keys, batch);
-        work.did(2.0 * keys.rows() * keys.columns() * (Float.BYTES + device.kernels.kvElementBytes()), 0);
+        work.did(2.0 * keys.rows() * keys.columns() * (Float.BYTES + elementBytes), 0);
     }
 }

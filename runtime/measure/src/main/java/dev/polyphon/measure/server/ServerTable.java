@@ -5,6 +5,8 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.polyphon.engine.backend.cpu.CpuKernels;
 import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.model.Module;
+import dev.polyphon.engine.model.Site;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.measure.random.AdapterFamily;
 import dev.polyphon.measure.random.MakeAdapters;
@@ -183,7 +185,8 @@ public final class ServerTable implements Callable<Integer> {
     private static long blockBytes(Path model) throws IOException {
         try (Checkpoint checkpoint = Checkpoint.open(model); CpuKernels kernels = CpuKernels.open(1)) {
             ArchitectureSpec spec = checkpoint.spec();
-            return 2L * kernels.kvElementBytes() * spec.layers().size() * spec.kvWidth() * BLOCK;
+            DType type = kernels.kvType(checkpoint.required(new Site(0, Module.K)).weight().dtype());
+            return 2L * spec.layers().size() * type.bytes(spec.kvWidth() * BLOCK);
         }
     }
 

@@ -13,8 +13,11 @@ import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.BaseWeights;
 import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.model.Decoder;
+import dev.polyphon.engine.model.Module;
+import dev.polyphon.engine.model.Site;
 import dev.polyphon.engine.sample.Sampler;
 import dev.polyphon.engine.sample.Vocabulary;
+import dev.polyphon.engine.weights.DType;
 import dev.polyphon.runtime.Sampling;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -47,7 +50,8 @@ final class Rig implements AutoCloseable {
         kernels = clock.before(cpu);
         BaseWeights weights = owned.own(new BaseWeights(kernels, checkpoint));
         decoder = owned.own(new Decoder(kernels, spec, weights, MOST_ROWS, MOST_SEQUENCES, POSITIONS));
-        cache = owned.own(kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), MOST_SEQUENCES * POSITIONS / BLOCK, BLOCK).openAll());
+        DType type = kernels.kvType(checkpoint.required(new Site(0, Module.K)).weight().dtype());
+        cache = owned.own(kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), MOST_SEQUENCES * POSITIONS / BLOCK, BLOCK, type).openAll());
         sampler = new Sampler(Sampling.greedy(-1), 1, new int[0], new Vocabulary(spec.vocabulary(), Set.of(), _ -> new byte[0]));
         logits = new float[MOST_SEQUENCES * spec.vocabulary()];
     }

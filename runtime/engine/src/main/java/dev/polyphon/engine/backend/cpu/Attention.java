@@ -4,7 +4,6 @@ import dev.polyphon.engine.backend.AttentionSpec;
 import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.backend.cpu.TileCode.Floats;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorOperators;
 
 /**
  * Attention over paged keys and values. A piece of work is one KV head with the queries of some consecutive rows of a sequence that share it: their
@@ -18,6 +17,8 @@ final class Attention {
     private static final long ROW = 4L * WIDTH;
     /** Multiply-adds below which waking others costs more than it gives. */
     private static final long SMALL = 40_000;
+    /** Elements below which writing is done at once. */
+    private static final long SMALL_WRITE = 1_000;
     /** Queries of a piece: enough that reading keys and values is shared, few enough that their scores stay in the cache. */
     private static final int QUERIES = 24;
     private static final long SCORE_BYTES = 512 << 10;
@@ -40,12 +41,19 @@ final class Attention {
         int dim = cache.headDim();
         keys.wide(cache.kvHeads() * dim, "keys").holding(0, batch.rows());
         values.wide(cache.kvHeads() * dim, "values").holding(0, batch.rows());
-        for (int s = 0; s < batch.sequences(); s++) {
+        WorkerPool.Work piece = (worker, s) -> {
             for (int r = batch.firstRow()[s]; r < batch.firstRow()[s + 1]; r++) {
                 for (int h = 0; h < cache.kvHeads(); h++) {
                     cache.write(layer, batch.blocks()[s], h, batch.positions()[r], keys.row(r) + 4L * h * dim, values.row(r) + 4L * h * dim);
                 }
             }
+        };
+        if ((long) batch.rows() * cache.kvHeads() * dim < SMALL_WRITE) {
+            for (int s = 0; s < batch.sequences(); s++) {
+                piece.run(0, s);
+            }
+        } else {
+            pool.run(batch.sequences(), piece);
         }
     }
 
@@ -133,8 +141,8 @@ final class Attention {
             for (int p = block * size; p < Math.min(end, (block + 1) * size); p += WIDTH) {
                 if (p + WIDTH > first) {
                     Lanes.fill(sums, count * ROW);
-                    multiply(cache.keys(layer, table[block], head, p - block * size), queries, 4L * cache.headDim(), count, cache.headDim(), sums,
-                            scratch);
+                    long panel = cache.keys(layer, table[block], head, p - block * size);
+                    multiply(cache.type(), panel, queries, 4L * cache.headDim(), count, cache.headDim(), sums, scratch);
                     // A block's last panel may reach into the next block's scores, which are not computed yet.
                     for (int q = 0; q < count; q++) {
                         Linear.put(sums + q * ROW, scores + q * scoreBytes + 4L * p, WIDTH);
@@ -151,16 +159,16 @@ final class Attention {
         for (int p = first; p < end;) {
             int block = p / size;
             int length = Math.min(end, (block + 1) * size) - p;
-            multiply(cache.values(layer, table[block], head, column) + (p - block * size) * ROW, weights + 4L * p, weightBytes, count, length, sums,
-                    scratch);
+            long panel = cache.values(layer, table[block], head, column) + (p - block * size) * cache.rowBytes();
+            multiply(cache.type(), panel, weights + 4L * p, weightBytes, count, length, sums, scratch);
             p += length;
         }
     }
 
     /** {@code sums[r][j] += Σ x[r][k] · w[k][j]} for a panel of keys or values. */
-    private void multiply(long w, long x, long xBytes, int rows, int length, long sums, Scratch scratch) {
+    private void multiply(Floats type, long w, long x, long xBytes, int rows, int length, long sums, Scratch scratch) {
         if (code != null) {
-            code.multiply(Floats.F32, w, x, xBytes, rows, length, sums);
+            code.multiply(type, w, x, xBytes, rows, length, sums);
             return;
         }
         float[] values = scratch.floats(rows * WIDTH);
@@ -191,9 +199,9 @@ final class Attention {
         fill(scores, start, from, Float.NEGATIVE_INFINITY);
         fill(scores, to, Lanes.roundUp(to), Float.NEGATIVE_INFINITY);
         exponentiate(scores, start, to, max(scores, start, to));
+        fill(scores, 0, from, 0);
+        fill(scores, to, Math.max(end, Lanes.roundUp(to)), 0);
         scale(scores, start, to, 1 / sum(scores, start, to));
-        fill(scores, 0, start, 0);
-        fill(scores, Lanes.roundUp(to), end, 0);
     }
 
     private static void fill(long scores, int from, int to, float value) {
@@ -224,9 +232,7 @@ final class Attention {
 
     private static void exponentiate(long scores, int from, int to, float max) {
         for (int i = from; i < to; i += Lanes.L) {
-            FloatVector score = Lanes.load(scores + 4L * i);
-            FloatVector power = VectorMath.exp(score.sub(max));
-            Lanes.store(power.blend(0f, score.compare(VectorOperators.EQ, Float.NEGATIVE_INFINITY)), scores + 4L * i);
+            Lanes.store(VectorMath.exp(Lanes.load(scores + 4L * i).sub(max)), scores + 4L * i);
         }
     }
 

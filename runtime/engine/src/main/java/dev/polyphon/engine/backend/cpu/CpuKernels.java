@@ -11,6 +11,7 @@ import dev.polyphon.engine.backend.Projection;
 import dev.polyphon.engine.backend.RotaryTable;
 import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.backend.Weight;
+import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.TensorView;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -108,7 +109,21 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize) {
-        return new CpuKvCache(layers, kvHeads, headDim, blocks, blockSize);
+        return kvCache(layers, kvHeads, headDim, blocks, blockSize, DType.F32);
+    }
+
+    /** Half floats cost the tiles of machine code little, and steps over long contexts are bound by the bytes they read. */
+    @Override
+    public DType kvType(DType weights) {
+        return code != null && weights.bytes(32) <= DType.F16.bytes(32) ? DType.F16 : DType.F32;
+    }
+
+    @Override
+    public KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize, DType type) {
+        if (type != DType.F32 && (type != DType.F16 || code == null)) {
+            throw new UnsupportedOperationException(describe() + " cannot keep keys and values in " + type);
+        }
+        return new CpuKvCache(layers, kvHeads, headDim, blocks, blockSize, type == DType.F16);
     }
 
     @Override

@@ -15,6 +15,7 @@ import dev.polyphon.engine.backend.RotaryTable;
 import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.backend.Weight;
 import dev.polyphon.engine.weights.Floats;
+import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.TensorView;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -89,8 +90,16 @@ public final class CudaKernels implements Kernels {
     }
 
     @Override
-    public int kvElementBytes() {
-        return precision == Precision.BF16 ? 2 : 4;
+    public DType kvType(DType weights) {
+        return precision == Precision.BF16 ? DType.BF16 : DType.F32;
+    }
+
+    @Override
+    public KvCache kvCache(int layers, int kvHeads, int headDim, int blocks, int blockSize, DType type) {
+        if (type != kvType(type)) {
+            throw new UnsupportedOperationException(describe() + " keeps keys and values in " + kvType(type) + ", not " + type);
+        }
+        return kvCache(layers, kvHeads, headDim, blocks, blockSize);
     }
 
     @Override
