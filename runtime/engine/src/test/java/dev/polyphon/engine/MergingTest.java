@@ -261,7 +261,8 @@ class MergingTest {
             for (MergeInfo merge : engine.merges().status().merges()) {
                 await(() -> engine.merges().unmerge(merge.id()).isEmpty());
             }
-            assertThat(engine.merges().status().bytes()).isZero();
+            // A copy that was being made, or that its last request still has, is given back a moment later.
+            await(() -> engine.merges().status().bytes() == 0);
         }
     }
 
