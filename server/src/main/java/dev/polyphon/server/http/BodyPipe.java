@@ -58,6 +58,9 @@ final class BodyPipe extends InputStream {
 
     @Override
     public int read(byte[] target, int from, int length) throws IOException {
+        if (length == 0) {
+            return 0;
+        }
         int count;
         boolean nowDrained;
         synchronized (this) {

@@ -10,9 +10,11 @@ import io.netty.channel.socket.DuplexChannel;
 import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.DefaultHttpContent;
 import io.netty.handler.codec.http.DefaultHttpResponse;
+import io.netty.handler.codec.http.DefaultLastHttpContent;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpResponse;
@@ -22,6 +24,9 @@ import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.codec.http.TooLongHttpHeaderException;
 import io.netty.handler.codec.http.TooLongHttpLineException;
+import io.netty.handler.codec.http2.DefaultHttp2ResetFrame;
+import io.netty.handler.codec.http2.Http2Error;
+import io.netty.handler.codec.http2.Http2Exception;
 import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
 import java.time.Duration;
@@ -31,10 +36,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One connection: reads a request, has it answered, then turns to the next. Requests that arrive meanwhile are held, so answers come in the
- * order of the requests; reading goes on while an answer is under way, because that is how a client's leaving shows.
+ * One connection of HTTP/1.1, or one stream of HTTP/2, which has one request: reads a request, has it answered, then turns to the next. Requests that
+ * arrive meanwhile are held, so answers come in the order of the requests; reading goes on while an answer is under way, because that is how a client's
+ * leaving shows.
  */
-final class Connection extends ChannelInboundHandlerAdapter {
+final class Connection extends ChannelInboundHandlerAdapter implements Link {
     private static final Logger LOG = LoggerFactory.getLogger(Connection.class);
 
     /** Bytes of later requests that are held before reading stops. */
@@ -56,6 +62,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
     }
 
     private final HttpServer server;
+    private final boolean stream;
     private final HttpSettings settings;
     private final ArrayDeque<HttpObject> held = new ArrayDeque<>();
     private final ChannelFutureListener written = this::written;
@@ -70,13 +77,17 @@ final class Connection extends ChannelInboundHandlerAdapter {
     /** Where the body goes of a request that is being answered while it comes; null once it is complete. */
     private BodyPipe pipe;
     private boolean pipeFull;
+    private Duration patience;
+    private boolean headOnly;
     private HttpVersion version = HttpVersion.HTTP_1_1;
     private int unsent;
     private Object owner;
     private Runnable released = () -> {};
 
-    Connection(HttpServer server) {
+    /** @param stream whether this is a stream of HTTP/2 */
+    Connection(HttpServer server, boolean stream) {
         this.server = server;
+        this.stream = stream;
         this.settings = server.settings();
     }
 
@@ -160,21 +171,26 @@ final class Connection extends ChannelInboundHandlerAdapter {
                 refuse(refusal.status(), refusal.message());
                 return;
             }
-            Request headOnly = reader.request();
-            boolean streams = server.handler().streams(headOnly);
+            headOnly = stream && head.method().equals(HttpMethod.HEAD);
+            Request request = reader.request();
+            boolean streams = server.handler().streams(request);
+            patience = streams && server.handler().openEnded(request) ? settings.streamTimeout() : settings.bodyTimeout();
             refusal = streams ? null : reader.checkLength();
             if (refusal != null) {
                 refuse(refusal.status(), refusal.message());
                 return;
             }
             phase = Phase.BODY;
-            deadlines.read(settings.bodyTimeout());
+            deadlines.read(patience);
             if (HttpUtil.is100ContinueExpected(head)) {
                 write(new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.CONTINUE, Unpooled.EMPTY_BUFFER));
             }
             if (streams) {
                 pipe = new BodyPipe(() -> ctx.executor().execute(this::pipeDrained));
-                dispatch(headOnly, pipe);
+                dispatch(request, pipe);
+                if (message instanceof LastHttpContent end && pipe != null) {
+                    feed(end);
+                }
                 return;
             }
         }
@@ -206,14 +222,14 @@ final class Connection extends ChannelInboundHandlerAdapter {
             ctx.channel().config().setAutoRead(false);
             deadlines.readDone();
         } else {
-            deadlines.read(settings.bodyTimeout());
+            deadlines.read(patience);
         }
     }
 
     private void pipeDrained() {
         if (pipe != null) {
             pipeFull = false;
-            deadlines.read(settings.bodyTimeout());
+            deadlines.read(patience);
             pump();
         }
     }
@@ -249,7 +265,10 @@ final class Connection extends ChannelInboundHandlerAdapter {
     }
 
     private void linger() {
-        if (ctx.channel() instanceof DuplexChannel duplex && duplex.isActive()) {
+        if (stream) {
+            // The answer is whole: the client need not send the rest of its request (RFC 9113, section 8.1).
+            ctx.writeAndFlush(new DefaultHttp2ResetFrame(Http2Error.NO_ERROR)).addListener(ChannelFutureListener.CLOSE);
+        } else if (ctx.channel() instanceof DuplexChannel duplex && duplex.isActive()) {
             duplex.shutdownOutput();
             ctx.channel().config().setAutoRead(true);
             deadlines.read(LINGER);
@@ -292,11 +311,21 @@ final class Connection extends ChannelInboundHandlerAdapter {
     }
 
     void write(ByteBuf piece) {
-        write(new DefaultHttpContent(piece));
+        if (headOnly) {
+            piece.release();
+        } else {
+            write(new DefaultHttpContent(piece));
+        }
     }
 
-    void end() {
-        write(LastHttpContent.EMPTY_LAST_CONTENT);
+    void end(Map<String, String> trailers) {
+        if (trailers.isEmpty()) {
+            write(LastHttpContent.EMPTY_LAST_CONTENT);
+        } else {
+            var last = new DefaultLastHttpContent(Unpooled.EMPTY_BUFFER);
+            trailers.forEach(last.trailingHeaders()::set);
+            write(last);
+        }
     }
 
     /** The answer is complete: on to the next request. */
@@ -309,7 +338,15 @@ final class Connection extends ChannelInboundHandlerAdapter {
             pipe = null;
             pipeFull = false;
             phase = Phase.CLOSING;
-            ctx.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(_ -> linger());
+            if (stream) {
+                linger();
+            } else {
+                ctx.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(_ -> linger());
+            }
+            return;
+        }
+        if (stream) {
+            phase = Phase.CLOSING;
             return;
         }
         // An answer without a length to a client of HTTP/1.0 ends with the connection; asking for it to be kept changes nothing then.
@@ -325,7 +362,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
 
     private ChannelFuture send(Response response, Map<String, String> headers, boolean keepAlive) {
         var whole = new DefaultFullHttpResponse(
-                HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(response.status()), Unpooled.wrappedBuffer(response.body()));
+                HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(response.status()), headOnly ? Unpooled.EMPTY_BUFFER : Unpooled.wrappedBuffer(response.body()));
         fill(whole, response.contentType(), headers, keepAlive);
         whole.headers().setInt(HttpHeaderNames.CONTENT_LENGTH, response.body().length);
         return write(whole);
@@ -336,7 +373,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
         fields.set(HttpHeaderNames.DATE, server.date());
         fields.set(HttpHeaderNames.CONTENT_TYPE, contentType);
         headers.forEach(fields::set);
-        if (!keepAlive || server.draining() || !version.isKeepAliveDefault()) {
+        if (!stream && (!keepAlive || server.draining() || !version.isKeepAliveDefault())) {
             fields.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
         }
     }
@@ -386,7 +423,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
             case ANSWERING -> {
                 if (pipe != null) {
                     server.observer().slowSender();
-                    pipe.fail(new IOException("Nothing more of the body arrived for " + settings.bodyTimeout().toMillis() + " ms."));
+                    pipe.fail(new IOException("Nothing more of the body arrived for " + patience.toMillis() + " ms."));
                 }
             }
         }
@@ -407,8 +444,8 @@ final class Connection extends ChannelInboundHandlerAdapter {
         refuse(503, "Too many connections: this server takes at most " + settings.maxConnections() + " at once.");
     }
 
-    /** Closes now if nothing is under way; otherwise the answer under way is the last. */
-    void drain() {
+    @Override
+    public void drain() {
         if (phase == Phase.IDLE) {
             phase = Phase.CLOSING;
             closeWhenSent();
@@ -437,7 +474,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
 
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-        if (cause instanceof IOException) {
+        if (cause instanceof IOException || cause instanceof Http2Exception || cause.getCause() instanceof Http2Exception) {
             LOG.debug("{}: {}", context.channel().remoteAddress(), cause.getMessage());
         } else {
             LOG.warn("connection to {} failed", context.channel().remoteAddress(), cause);

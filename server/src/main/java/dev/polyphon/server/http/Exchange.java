@@ -242,10 +242,15 @@ public final class Exchange implements Outlet {
 
     /** Ends an answer that {@link #begin} started. */
     public void end() {
+        end(Map.of());
+    }
+
+    /** Ends an answer that {@link #begin} started, with fields behind its body. */
+    public void end(Map<String, String> trailers) {
         switch (state) {
             case STREAMING -> {
                 state = State.ENDED;
-                connection.end();
+                connection.end(trailers);
                 connection.ended(this, keepAlive);
             }
             case ABORTED -> {}

@@ -17,4 +17,9 @@ public interface Handler {
     default boolean streams(Request head) {
         return false;
     }
+
+    /** Whether a body taken as it comes goes on while it is answered, for as long as the client likes, with pauses. */
+    default boolean openEnded(Request head) {
+        return false;
+    }
 }

@@ -2,8 +2,6 @@ package dev.polyphon.server.http;
 
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.Channel;
-import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoopGroup;
@@ -15,8 +13,6 @@ import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
-import io.netty.handler.codec.http.HttpDecoderConfig;
-import io.netty.handler.codec.http.HttpServerCodec;
 import io.netty.util.AsciiString;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import java.io.IOException;
@@ -41,7 +37,7 @@ public final class HttpServer implements AutoCloseable {
     private final Handler handler;
     private final ErrorFormat errors;
     private final HttpObserver observer;
-    private final Map<Channel, Connection> connections = new ConcurrentHashMap<>();
+    private final Map<Channel, Link> links = new ConcurrentHashMap<>();
     private final EventLoopGroup acceptor;
     private final EventLoopGroup loops;
     private final Channel listening;
@@ -91,26 +87,27 @@ public final class HttpServer implements AutoCloseable {
     }
 
     private void connect(Channel channel) {
-        var connection = new Connection(this);
-        var decoder = new HttpDecoderConfig()
-                .setMaxInitialLineLength(settings.maxRequestLine())
-                .setMaxHeaderSize(settings.maxHeader())
-                .setMaxChunkSize(64 << 10);
-        channel.pipeline()
-                .addLast(new ByteWatch(connection))
-                .addLast(new HttpServerCodec(decoder))
-                .addLast(connection);
-        connections.put(channel, connection);
         observer.connectionOpened();
         channel.closeFuture().addListener(_ -> {
-            connections.remove(channel);
+            links.remove(channel);
             observer.connectionClosed();
         });
-        if (connections.size() > settings.maxConnections()) {
+        if (links.size() >= settings.maxConnections()) {
             observer.connectionRefused();
+            Connection connection = Negotiation.http1(this, channel);
             channel.eventLoop().execute(connection::turnAway);
-        } else if (draining) {
-            channel.eventLoop().execute(connection::drain);
+        } else {
+            var negotiation = new Negotiation(this);
+            channel.pipeline().addLast(negotiation);
+            speaks(channel, negotiation);
+        }
+    }
+
+    /** Notes who is in charge of a connection from now on. */
+    void speaks(Channel channel, Link link) {
+        links.put(channel, link);
+        if (draining) {
+            channel.eventLoop().execute(link::drain);
         }
     }
 
@@ -122,13 +119,13 @@ public final class HttpServer implements AutoCloseable {
     public void stopAccepting() {
         draining = true;
         listening.close().awaitUninterruptibly();
-        connections.forEach((channel, connection) -> channel.eventLoop().execute(connection::drain));
+        links.forEach((channel, link) -> channel.eventLoop().execute(link::drain));
     }
 
     /** Waits until all connections are closed; false when they were not within the limit. Call {@link #stopAccepting} first. */
     public boolean awaitClosed(Duration limit) throws InterruptedException {
         long end = System.nanoTime() + limit.toNanos();
-        while (!connections.isEmpty()) {
+        while (!links.isEmpty()) {
             if (System.nanoTime() - end > 0) {
                 return false;
             }
@@ -142,7 +139,7 @@ public final class HttpServer implements AutoCloseable {
     public void close() {
         draining = true;
         listening.close().awaitUninterruptibly();
-        connections.keySet().forEach(channel -> channel.close().awaitUninterruptibly());
+        links.keySet().forEach(channel -> channel.close().awaitUninterruptibly());
         shutDownLoops();
     }
 
@@ -183,20 +180,5 @@ public final class HttpServer implements AutoCloseable {
             stamp = last;
         }
         return last.text;
-    }
-
-    /** Sits before the decoder, which says nothing about a header until it is complete. */
-    private static final class ByteWatch extends ChannelInboundHandlerAdapter {
-        private final Connection connection;
-
-        ByteWatch(Connection connection) {
-            this.connection = connection;
-        }
-
-        @Override
-        public void channelRead(ChannelHandlerContext context, Object message) {
-            connection.bytesArrived();
-            context.fireChannelRead(message);
-        }
     }
 }

@@ -9,11 +9,13 @@ import java.time.Duration;
  * @param ioThreads event loops; 0 for one per two cores, at least one
  * @param backlog connections the system may hold before they are accepted
  * @param maxConnections open at once; those beyond are answered 503 and closed
+ * @param maxStreams requests under way at once on one connection of HTTP/2
  * @param maxRequestLine bytes of method, target and version
  * @param maxHeader bytes of all header fields together
  * @param maxBody bytes of a request's body
  * @param headerTimeout from the first byte of a request to the end of its header, and from connecting to the first byte
  * @param bodyTimeout from the end of the header to the end of the body
+ * @param streamTimeout how long nothing may come on a request that goes on while it is answered
  * @param idleTimeout between an answer and the next request
  * @param writeTimeout how long a client may take nothing of what is being sent to it
  * @param writeHigh bytes waiting to be sent above which nothing is added
@@ -25,11 +27,13 @@ public record HttpSettings(
         int ioThreads,
         int backlog,
         int maxConnections,
+        int maxStreams,
         int maxRequestLine,
         int maxHeader,
         int maxBody,
         Duration headerTimeout,
         Duration bodyTimeout,
+        Duration streamTimeout,
         Duration idleTimeout,
         Duration writeTimeout,
         int writeHigh,

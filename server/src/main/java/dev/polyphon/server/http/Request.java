@@ -25,6 +25,11 @@ public record Request(
         return (method + " " + path).replaceAll("\\p{Cntrl}|[\u2028\u2029]", "?");
     }
 
+    /** The same, received at another time: one of several requests in one. */
+    public Request receivedAt(long time) {
+        return new Request(method, path, rawPath, query, headers, body, remote, time);
+    }
+
     /** The header's first value, or null. */
     public String header(String name) {
         return headers.get(name);

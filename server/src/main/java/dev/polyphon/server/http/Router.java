@@ -23,6 +23,7 @@ public final class Router implements Handler {
     private final Map<String, Route> exact = new HashMap<>();
     private final Map<String, Route> templates = new TreeMap<>();
     private final Set<String> streams = new HashSet<>();
+    private final Set<String> open = new HashSet<>();
     private final TreeMap<String, Route> prefixes = new TreeMap<>();
 
     public Router(ErrorFormat errors) {
@@ -66,6 +67,12 @@ public final class Router implements Handler {
         return all;
     }
 
+    /** Adds a route whose requests go on while they are answered. */
+    public Router open(String method, String pattern, Handler handler) {
+        open.add(method + " " + pattern);
+        return stream(method, pattern, handler);
+    }
+
     /** Adds a route whose handler takes the body as it comes. */
     public Router stream(String method, String pattern, Handler handler) {
         streams.add(method + " " + pattern);
@@ -74,8 +81,17 @@ public final class Router implements Handler {
 
     @Override
     public boolean streams(Request head) {
-        Match match = streams.isEmpty() ? null : find(head.path(), head.rawPath());
-        return match != null && streams.contains(head.method() + " " + match.route.pattern);
+        return isOneOf(streams, head);
+    }
+
+    @Override
+    public boolean openEnded(Request head) {
+        return isOneOf(open, head);
+    }
+
+    private boolean isOneOf(Set<String> routes, Request head) {
+        Match match = routes.isEmpty() ? null : find(head.path(), head.rawPath());
+        return match != null && routes.contains(head.method() + " " + match.route.pattern);
     }
 
     @Override
