@@ -65,7 +65,7 @@ public final class PolyphonServer implements AutoCloseable {
         var statistics = new Statistics();
         var requests = new Observers(List.of(observation.requests(), statistics));
         OpenAiApi.addTo(router, runtime, config.limits(), config.embeddings(), config.adapters(), requests);
-        KserveApi.addTo(router, runtime, config.limits(), config.adapters(), requests, statistics, () -> ready);
+        KserveApi.addTo(router, runtime, config.limits(), config.adapters(), requests, statistics, () -> ready, config.http().maxBody());
         AdminApi.addTo(router, runtime, config.adapters(), operations, tenancy);
         Console.addTo(router, runtime);
         OpenApi.addTo(router);
@@ -76,7 +76,7 @@ public final class PolyphonServer implements AutoCloseable {
     /** In the words of the protocol that was spoken. */
     private static Response denied(Exchange exchange, Denied denied) {
         ApiError error = ApiError.of(denied);
-        return exchange.route().startsWith("/v2") ? KserveApi.error(error) : error.response();
+        return KserveApi.speaks(exchange) ? KserveApi.error(exchange, error) : error.response();
     }
 
     /** Every route as {@code METHOD pattern}. */

@@ -4,6 +4,7 @@ import dev.polyphon.kserve.proto.ModelInferRequest;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.server.http.Outlet;
+import dev.polyphon.server.http.Request;
 import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.ApiException;
 import dev.polyphon.server.openai.ApiObserver;
@@ -17,6 +18,9 @@ import org.slf4j.LoggerFactory;
 /** Starts what requests for inference ask for, whichever way they came. */
 final class Inferences {
     private static final Logger LOG = LoggerFactory.getLogger(Inferences.class);
+
+    /** Requests above this many bytes are read on a thread of their own: event loops must not be kept from other connections. */
+    static final int INLINE = 32 << 10;
 
     private final Runtime runtime;
     private final RequestLimits limits;
@@ -49,18 +53,18 @@ final class Inferences {
             }
             call.start(asked.generate(), asked.reply(sender));
         } catch (RuntimeException e) {
-            ApiError error = error(e, outlet);
+            ApiError error = error(e, outlet.request());
             call.reject(error, () -> sender.failed(error));
         }
     }
 
     /** What to tell of a failure. */
-    static ApiError error(RuntimeException failure, Outlet outlet) {
+    static ApiError error(RuntimeException failure, Request request) {
         return switch (failure) {
             case ApiException e -> e.error();
             case RuntimeFault e -> ApiError.of(e);
             default -> {
-                LOG.error("{} failed", outlet.request().line(), failure);
+                LOG.error("{} failed", request.line(), failure);
                 yield ApiError.transport(500, "The server failed to handle this request.");
             }
         };

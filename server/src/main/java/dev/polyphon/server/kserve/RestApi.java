@@ -25,9 +25,6 @@ final class RestApi {
     private static final Pattern MODEL = Pattern.compile("(?<name>.+?)(?:/versions/(?<version>[^/]+))?(?:/(?<operation>infer|generate|generate_stream|ready|config|stats))?");
     private static final Pattern REPOSITORY_MODEL = Pattern.compile("(?<name>.+)/(?<operation>load|unload)");
 
-    /** Bodies above this are parsed on a thread of their own: event loops must not be kept from other connections. */
-    private static final int INLINE = 32 << 10;
-
     private final Models models;
     private final Inferences inferences;
     private final Statistics statistics;
@@ -119,7 +116,7 @@ final class RestApi {
 
     private void start(Exchange exchange, Sender sender, String single, Supplier<ModelInferRequest> request) {
         var call = inferences.call(exchange);
-        if (exchange.request().body().length <= INLINE) {
+        if (exchange.request().body().length <= Inferences.INLINE) {
             inferences.start(call, exchange, request, sender, single);
         } else {
             exchange.offload(() -> inferences.start(call, exchange, request, sender, single));
@@ -155,7 +152,7 @@ final class RestApi {
             }
             exchange.respond(status(200));
         } catch (RuntimeException e) {
-            exchange.respond(RestSender.error(Inferences.error(e, exchange)));
+            exchange.respond(RestSender.error(Inferences.error(e, exchange.request())));
         }
     }
 
@@ -175,7 +172,7 @@ final class RestApi {
         try {
             exchange.respond(Response.json(200, writer.apply(message.get())));
         } catch (RuntimeException e) {
-            exchange.respond(RestSender.error(Inferences.error(e, exchange)));
+            exchange.respond(RestSender.error(Inferences.error(e, exchange.request())));
         }
     }
 }

@@ -18,12 +18,24 @@ enum Access {
         String path = exchange.request().path();
         return switch (route) {
             case "/health", "/health/live", "/health/ready", "/ping", "/version", "/openapi.json", "/v2/health/live", "/v2/health/ready", "/console", "/console/" -> OPEN;
+            case "/grpc.health.v1.Health/*", "/grpc.reflection.v1.ServerReflection/*", "/grpc.reflection.v1alpha.ServerReflection/*" -> OPEN;
+            case "/inference.GRPCInferenceService/*" -> ofCall(path.substring(path.lastIndexOf('/') + 1));
             case "/console/adapters", "/v2", "/v2/repository/index" -> TENANT;
             case "/metrics", "/v2/models/stats" -> MONITOR;
             case String models when models.equals("/v2/models/*") && path.endsWith("/stats") -> MONITOR;
             case String admin when admin.startsWith("/admin/") -> OPERATOR;
             case String console when console.startsWith("/console/") -> OPEN;
             default -> exchange.request().method().equals("POST") ? METERED : TENANT;
+        };
+    }
+
+    private static Access ofCall(String method) {
+        return switch (method) {
+            case "ServerLive", "ServerReady" -> OPEN;
+            case "ModelInfer", "RepositoryModelLoad", "RepositoryModelUnload" -> METERED;
+            case "ModelStatistics" -> MONITOR;
+            // The requests in a stream are counted one by one.
+            default -> TENANT;
         };
     }
 

@@ -37,6 +37,19 @@ public record Caller(Account account, Role role, String key) {
         return operator() ? AdapterId.SHARED : tenantName();
     }
 
+    /**
+     * Counts one of several requests that came in one exchange, or throws {@link Denied}.
+     *
+     * @return to be run when that request is over
+     */
+    public Runnable enter() {
+        if (account == null) {
+            return () -> {};
+        }
+        account.enter();
+        return account::leave;
+    }
+
     /** Whether it may use a base model. */
     public boolean mayUse(String model) {
         return tenant().models().matches(model);
