@@ -121,9 +121,20 @@ final class Scheduler {
         }
     }
 
-    /** Forgets what the last plan would have computed, and did not. */
+    /** Forgets all that was computed: nobody knows what the last plan did. */
     void failed() {
         cache.clear();
+    }
+
+    /** What a plan computes is not for others to find. */
+    void withdraw(List<Work> works) {
+        works.forEach(cache::withdraw);
+    }
+
+    /** Takes a sequence out of the batch whose part of the last plan cannot be computed, to be computed again later. */
+    void putBack(Sequence sequence) {
+        leave(sequence);
+        queue.wait(sequence);
     }
 
     /** The next step's work, sequences with the same adapter side by side; empty only when there is nothing to do. */
@@ -275,9 +286,8 @@ final class Scheduler {
     }
 
     private void preempt(Sequence sequence) {
-        leave(sequence);
+        putBack(sequence);
         plan.removeIf(work -> work.sequence() == sequence);
-        queue.wait(sequence);
         listener.preempted(sequence);
     }
 
