@@ -33,6 +33,11 @@ final class Scheduler {
 
     /** Hears what the scheduler decided, while it plans: it must not call the scheduler. */
     interface Listener {
+        /** Whether a sequence can begin; otherwise it leaves the queue. */
+        default boolean ready(Sequence sequence) {
+            return true;
+        }
+
         /** A sequence enters the batch, for the first time or again. */
         void admitted(Sequence sequence);
 
@@ -186,6 +191,10 @@ final class Scheduler {
                 int[] cached = cache.find(first);
                 admitting = fits(first, cached);
                 if (!admitting) {
+                    continue;
+                }
+                if (!first.begun() && !listener.ready(first)) {
+                    queue.remove(first);
                     continue;
                 }
                 enter(first, cached);

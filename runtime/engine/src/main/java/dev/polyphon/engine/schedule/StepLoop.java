@@ -59,6 +59,8 @@ public final class StepLoop implements AutoCloseable {
     private final Supplier<Duration> retryAfter;
     /** Generations whose sinks failed while the step was planned; they end after it, since it counts on what it computes for them. */
     private final Map<ActiveGeneration, RuntimeException> brokenAtStart = new HashMap<>();
+    /** Generations whose turn came in vain while the step was planned. */
+    private final Set<ActiveGeneration> unready = new HashSet<>();
 
     /**
      * Starts the loop.
@@ -89,12 +91,12 @@ public final class StepLoop implements AutoCloseable {
         thread.start();
     }
 
-    /** Hands a generation over; from then on its sink is called. */
+    /** Hands a generation over; from then on its sink is called, unless it is lost. */
     public void submit(ActiveGeneration generation) {
         send(new Message.Submit(generation));
     }
 
-    /** Ends a generation before the next step. */
+    /** Ends a generation before the next step; nothing when it is lost. */
     public void cancel(ActiveGeneration generation) {
         send(new Message.Cancel(generation));
     }
@@ -203,6 +205,9 @@ public final class StepLoop implements AutoCloseable {
     }
 
     private void cancelNow(ActiveGeneration generation) {
+        if (generation.lost()) {
+            return;
+        }
         for (Continuation c : generation.continuations()) {
             if (!c.finished) {
                 scheduler.remove(c);
@@ -212,6 +217,16 @@ public final class StepLoop implements AutoCloseable {
     }
 
     private final class Listener implements Scheduler.Listener {
+        @Override
+        public boolean ready(Sequence sequence) {
+            ActiveGeneration generation = ((Continuation) sequence).generation;
+            boolean ready = generation.ready();
+            if (!ready) {
+                unready.add(generation);
+            }
+            return ready;
+        }
+
         @Override
         public void admitted(Sequence sequence) {
             ActiveGeneration generation = ((Continuation) sequence).generation;
@@ -244,6 +259,11 @@ public final class StepLoop implements AutoCloseable {
     private void step() {
         long start = System.nanoTime();
         List<Work> plan = List.copyOf(scheduler.plan());
+        for (ActiveGeneration generation : unready) {
+            generation.continuations().forEach(scheduler::remove);
+            guarded(generation, generation::leave);
+        }
+        unready.clear();
         if (plan.isEmpty()) {
             return;
         }
@@ -407,6 +427,7 @@ public final class StepLoop implements AutoCloseable {
     private void failAll(RuntimeFault fault) {
         Set<ActiveGeneration> generations = new HashSet<>();
         brokenAtStart.clear();
+        unready.clear();
         scheduler.failed();
         scheduler.everything().forEach(s -> generations.add(((Continuation) s).generation));
         generations.forEach(g -> fail(g, fault));

@@ -33,6 +33,10 @@ final class World {
     final List<AdapterWeights> adapters = new ArrayList<>();
     /** By sequence, the length at which it ends. */
     final Map<Sequence, Integer> goal = new LinkedHashMap<>();
+    /** Whether some sequences are not ready when their turn comes. */
+    boolean someUnready;
+    /** Those that were not ready when their turn came, and will be added again. */
+    final List<Sequence> unready = new ArrayList<>();
     final Set<Sequence> preempted = new HashSet<>();
     /** Priced tokens that each client was given, those computed again not counted. */
     final Map<String, Double> service = new HashMap<>();
@@ -64,8 +68,18 @@ final class World {
         isolation = new FaultIsolation(blockSize, new Computing());
         scheduler = new Scheduler(limits, SchedulePolicy.DEFAULT.withTokenTime(Duration.ofNanos(100)).withClusterTime(Duration.ofNanos(CLUSTER_TIME)), blocks, prefixes, new Scheduler.Listener() {
             @Override
+            public boolean ready(Sequence sequence) {
+                assertThat(sequence.begun()).as("who has begun is ready").isFalse();
+                boolean ready = !someUnready || random.nextInt(8) > 0;
+                if (!ready) {
+                    unready.add(sequence);
+                }
+                return ready;
+            }
+
+            @Override
             public void admitted(Sequence sequence) {
-                goal.keySet().stream().filter(s -> !s.admitted() && s.client() == sequence.client()).forEach(passed -> assertThat(
+                goal.keySet().stream().filter(s -> !s.admitted() && !unready.contains(s) && s.client() == sequence.client()).forEach(passed -> assertThat(
                         sequence.standing().turn() - passed.standing().turn()).as("how much later one was due that passed another").isLessThanOrEqualTo(CLUSTER_TIME));
             }
 
@@ -131,14 +145,22 @@ final class World {
     void cancelSome() {
         goal.keySet().stream().filter(s -> random.nextInt(20) == 0).toList().forEach(s -> {
             scheduler.remove(s);
+            unready.remove(s);
             goal.remove(s);
         });
     }
 
     List<Work> step() {
         now++;
+        unready.removeIf(s -> {
+            boolean comes = random.nextInt(3) > 0;
+            if (comes) {
+                scheduler.add(s);
+            }
+            return comes;
+        });
         List<Work> plan = scheduler.plan();
-        assertThat(plan.isEmpty()).as("work-conserving").isEqualTo(goal.isEmpty());
+        assertThat(plan.isEmpty()).as("work-conserving").isEqualTo(unready.containsAll(goal.keySet()));
         checkPlan(plan);
         if (isolation.run(plan)) {
             scheduler.computed(1 + random.nextInt(300));
