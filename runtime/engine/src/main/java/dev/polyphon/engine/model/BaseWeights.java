@@ -110,6 +110,10 @@ public final class BaseWeights implements AutoCloseable {
                     + spec.out(site.module()) + ", " + spec.in(site.module()) + "]");
         }
         Weight weight = owned.own(table ? kernels.rows(matrix, s.rows()) : kernels.weight(matrix, s.rows()));
+        // It is in memory a second time now; what still needs a page of the file, brings it back.
+        if (!table && s.weight().data().isMapped()) {
+            s.weight().data().unload();
+        }
         return new Linear(weight, s.bias() == null ? null : vector(s.bias(), s.rows(), spec.out(site.module()), 0));
     }
 

@@ -22,13 +22,15 @@ final class ByteLevel {
     /** The bytes a token's characters stand for; characters outside the alphabet stand for their UTF-8. */
     static byte[] bytes(String token) {
         ByteArrayOutputStream out = new ByteArrayOutputStream(token.length());
-        token.codePoints().forEach(c -> {
+        for (int i = 0; i < token.length(); i++) {
+            int c = token.codePointAt(i);
             if (c < BYTES.length && BYTES[c] >= 0) {
                 out.write(BYTES[c]);
             } else {
                 out.writeBytes(Character.toString(c).getBytes(java.nio.charset.StandardCharsets.UTF_8));
+                i += Character.charCount(c) - 1;
             }
-        });
+        }
         return out.toByteArray();
     }
 }

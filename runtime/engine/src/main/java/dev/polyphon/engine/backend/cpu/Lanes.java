@@ -40,7 +40,6 @@ final class Lanes {
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(LE);
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(LE);
     private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(LE);
-    private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(LE);
 
     private static final VectorShuffle<Float> BY_8 = VectorShuffle.iota(F, 8 % L, 1, true);
     private static final VectorShuffle<Float> BY_4 = VectorShuffle.iota(F, 4 % L, 1, true);
@@ -159,14 +158,6 @@ final class Lanes {
         return ALL.get(SHORT, address);
     }
 
-    static long getLong(long address) {
-        return ALL.get(LONG, address);
-    }
-
-    static void setLong(long address, long value) {
-        ALL.set(LONG, address, value);
-    }
-
     static void setShort(long address, short value) {
         ALL.set(SHORT, address, value);
     }
@@ -189,6 +180,10 @@ final class Lanes {
 
     static void read(long address, float[] to, int at, int length) {
         MemorySegment.copy(ALL, FLOAT, address, to, at, length);
+    }
+
+    static void read(long address, byte[] to, int at, int length) {
+        MemorySegment.copy(ALL, ValueLayout.JAVA_BYTE, address, to, at, length);
     }
 
     static void write(float[] from, int at, long address, int length) {

@@ -14,11 +14,7 @@ final class Quants {
     /** Reads the {@code type.blockSize()} integers of the block at {@code from}. */
     static void read(DType type, long from, byte[] to) {
         switch (type) {
-            case Q8_0 -> {
-                for (int k = 0; k < 32; k++) {
-                    to[k] = (byte) Lanes.getByte(from + 2 + k);
-                }
-            }
+            case Q8_0 -> Lanes.read(from + 2, to, 0, 32);
             case Q4_0 -> halves(from + 2, to);
             case Q4_1 -> halves(from + 4, to);
             case Q4_K -> {
@@ -38,10 +34,10 @@ final class Quants {
 
     /** Sixteen bytes with columns 0 to 15 in the lower nibbles and 16 to 31 in the upper ones. */
     private static void halves(long from, byte[] to) {
+        Lanes.read(from, to, 0, 16);
         for (int k = 0; k < 16; k++) {
-            int pair = Lanes.getUnsignedByte(from + k);
-            to[k] = (byte) (pair & 15);
-            to[k + 16] = (byte) (pair >> 4);
+            to[k + 16] = (byte) (to[k] >> 4 & 15);
+            to[k] &= 15;
         }
     }
 

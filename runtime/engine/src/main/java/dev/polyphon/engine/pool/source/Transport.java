@@ -22,18 +22,29 @@ final class Transport implements AutoCloseable {
     private static final Pattern CONTENT_RANGE = Pattern.compile("bytes (\\d{1,18})-\\d{1,18}/(\\d{1,18})");
 
     private final Duration limit;
-    private final HttpClient client;
+    /** Made when first wanted: most servers fetch nothing, and TLS takes a while to set up. */
+    private HttpClient client;
+    private boolean closed;
 
     Transport(Duration limit) {
         this.limit = limit;
-        client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).followRedirects(HttpClient.Redirect.NEVER).connectTimeout(limit).build();
+    }
+
+    private synchronized HttpClient client() throws IOException {
+        if (closed) {
+            throw new IOException("closed");
+        }
+        if (client == null) {
+            client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).followRedirects(HttpClient.Redirect.NEVER).connectTimeout(limit).build();
+        }
+        return client;
     }
 
     HttpResponse<InputStream> get(URI address, Map<String, String> headers) throws IOException, InterruptedException {
         HttpRequest.Builder request = HttpRequest.newBuilder(address).timeout(limit).header("User-Agent", "polyphon");
         headers.forEach(request::header);
         try {
-            return client.send(request.build(), BodyHandlers.ofInputStream());
+            return client().send(request.build(), BodyHandlers.ofInputStream());
         } catch (IOException e) {
             throw new BrokenTransferException(address.getHost() + " cannot be reached: " + (e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage()));
         }
@@ -73,7 +84,10 @@ final class Transport implements AutoCloseable {
     }
 
     @Override
-    public void close() {
-        client.shutdownNow();
+    public synchronized void close() {
+        closed = true;
+        if (client != null) {
+            client.shutdownNow();
+        }
     }
 }
