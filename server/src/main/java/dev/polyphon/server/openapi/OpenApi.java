@@ -13,11 +13,15 @@ public final class OpenApi {
     private OpenApi() {}
 
     public static void addTo(Router router) {
-        Response document = document();
-        router.get("/openapi.json", exchange -> exchange.respond(document));
+        router.get("/openapi.json", exchange -> exchange.offload(() -> exchange.respond(Document.JSON)));
     }
 
-    private static Response document() {
+    /** Read when it is first asked for. */
+    private static final class Document {
+        static final Response JSON = read();
+    }
+
+    private static Response read() {
         try (var in = OpenApi.class.getResourceAsStream("openapi.yaml")) {
             ObjectNode document = (ObjectNode) new YAMLMapper().readTree(in);
             return Response.json(200, new ObjectMapper().writeValueAsBytes(document));
