@@ -1,5 +1,6 @@
 package dev.polyphon.server;
 
+import dev.polyphon.engine.BlankModel;
 import dev.polyphon.engine.Devices;
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
@@ -15,6 +16,7 @@ import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.cli.adapter.AdapterCommand;
 import dev.polyphon.server.cli.OperatorKeyCommand;
 import dev.polyphon.server.cli.PullCommand;
+import dev.polyphon.server.cli.RehearseCommand;
 import dev.polyphon.server.cli.ServeCommand;
 import dev.polyphon.server.cli.VerifyCommand;
 import dev.polyphon.server.cli.remote.AuditCommand;
@@ -58,13 +60,19 @@ public final class Main {
     private Main() {}
 
     public static void main(String[] arguments) {
-        System.exit(commands().execute(arguments));
+        // To describe all commands takes a noticeable part of the server's start.
+        boolean serve = arguments.length > 0 && arguments[0].equals("serve");
+        System.exit((serve ? serve() : commands()).execute(arguments));
+    }
+
+    private static CommandLine serve() {
+        return new CommandLine(new Main()).addSubcommand(new ServeCommand(Main::open, System.getenv())).setExecutionExceptionHandler(Main::explain);
     }
 
     /** All commands. */
     static CommandLine commands() {
-        return new CommandLine(new Main())
-                .addSubcommand(new ServeCommand(Main::open))
+        return serve()
+                .addSubcommand(new RehearseCommand(Main::open, BlankModel::write))
                 .addSubcommand(new PullCommand())
                 .addSubcommand(new VerifyCommand())
                 .addSubcommand(new CommandLine(new AdapterCommand())
@@ -116,7 +124,7 @@ public final class Main {
                 from.s3().sessionToken(), from.s3().pathStyle());
         return PoolOptions.of(config.adapterBytes()).withStore(from.store()).withDiskBytes(from.diskBytes()).withHostBytes(from.hostBytes())
                 .withEviction(Eviction.valueOf(from.eviction().toUpperCase(Locale.ROOT).replace('-', '_')))
-                .withLongestWait(from.longestWait()).withTurnTime(from.turnTime()).withUploadBytes(from.uploadBytes())
+                .withLongestWait(from.longestWait()).withUploadBytes(from.uploadBytes())
                 .withSources(SourceOptions.NONE.withHub(from.hub() == null ? null : new SourceOptions.Hub(from.hub(), from.hubToken())).withS3(s3)
                         .withLargestFile(from.fileBytes()));
     }

@@ -28,6 +28,7 @@ import picocli.CommandLine.Option;
         sortOptions = false)
 public final class ServeCommand implements Callable<Integer> {
     private final RuntimeOpener opener;
+    private final Map<String, String> environment;
 
     @Option(names = "--base", paramLabel = "NAME|PATH", description = "The base model: a name of the catalogue, a GGUF file or a Hugging Face folder.")
     private String base;
@@ -53,15 +54,16 @@ public final class ServeCommand implements Callable<Integer> {
     @Option(names = "--set", paramLabel = "KEY=VALUE", description = "Sets any key of the configuration, for example server.maxBody=8MiB.")
     private List<String> settings = List.of();
 
-    public ServeCommand(RuntimeOpener opener) {
+    public ServeCommand(RuntimeOpener opener, Map<String, String> environment) {
         this.opener = opener;
+        this.environment = environment;
     }
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        PolyphonConfig config = configuration(System.getenv());
+        PolyphonConfig config = configuration();
         ((Logger) LoggerFactory.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME)).setLevel(Level.toLevel(config.logLevel()));
-        var store = ModelStore.open(catalog(config), System.getenv(), System.err);
+        var store = ModelStore.open(catalog(config), environment, System.err);
         String wanted = config.base().isEmpty() ? store.defaultModel() : config.base();
         Path model = store.resolve(wanted);
         String name = config.name().isEmpty() ? nameOf(wanted, model) : config.name();
@@ -79,7 +81,7 @@ public final class ServeCommand implements Callable<Integer> {
         }
         var stopped = new CountDownLatch(1);
         java.lang.Runtime.getRuntime().addShutdownHook(new Thread(() -> stop(server, stopped), "shutdown"));
-        Welcome.print(System.out, server.address(), config.http().tls() != null, runtime, server.tenancy());
+        Welcome.print(System.out, server.address(), runtime, server.tenancy());
         stopped.await();
         return 0;
     }
@@ -97,7 +99,7 @@ public final class ServeCommand implements Callable<Integer> {
         }
     }
 
-    private PolyphonConfig configuration(Map<String, String> environment) {
+    private PolyphonConfig configuration() {
         var values = new LinkedHashMap<String, String>();
         for (String setting : settings) {
             var assignment = Sources.assignment(setting);

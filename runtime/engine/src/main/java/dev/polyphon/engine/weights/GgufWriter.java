@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 
@@ -21,6 +22,9 @@ public final class GgufWriter {
     private static final int MAGIC = 0x46554747;
     private static final int VERSION = 3;
     private static final int UINT32 = 4;
+    private static final int FLOAT32 = 6;
+    private static final int STRING = 8;
+    private static final int ARRAY = 9;
     private static final int ALIGNMENT = 32;
 
     /** Type and value of each entry, encoded. */
@@ -40,6 +44,28 @@ public final class GgufWriter {
     /** Sets a 32-bit unsigned integer. */
     public GgufWriter integer(String key, int value) {
         metadata.put(key, little(8).putInt(UINT32).putInt(value).array());
+        return this;
+    }
+
+    /** Sets a 32-bit floating-point number. */
+    public GgufWriter floating(String key, float value) {
+        metadata.put(key, little(8).putInt(FLOAT32).putFloat(value).array());
+        return this;
+    }
+
+    public GgufWriter string(String key, String value) {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        out.writeBytes(little(4).putInt(STRING).array());
+        string(out, value);
+        metadata.put(key, out.toByteArray());
+        return this;
+    }
+
+    public GgufWriter strings(String key, List<String> values) {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        out.writeBytes(little(16).putInt(ARRAY).putInt(STRING).putLong(values.size()).array());
+        values.forEach(value -> string(out, value));
+        metadata.put(key, out.toByteArray());
         return this;
     }
 
