@@ -28,14 +28,8 @@ public final class Devices {
      * @throws IOException when the GPU that was named does not open; the message says why
      */
     public static Kernels open(String device, int threads) throws IOException {
-        Matcher cuda = CUDA.matcher(device);
-        if (cuda.matches()) {
-            try {
-                return CudaKernels.open(cuda.group(1) == null ? 0 : Integer.parseInt(cuda.group(1)), 0,
-                        "f32".equals(cuda.group(2)) ? Precision.F32 : Precision.BF16);
-            } catch (CudaException | DeviceMemoryException e) {
-                throw new IOException("device " + device + " does not open: " + e.getMessage(), e);
-            }
+        if (CUDA.matcher(device).matches()) {
+            return cuda(device, 0);
         }
         if (device.equals("auto")) {
             try {
@@ -48,5 +42,24 @@ public final class Devices {
             throw new IllegalArgumentException("device must be auto, cpu, cpu:vector, cuda or cuda:N (and :f32 or :bf16), found " + device);
         }
         return CpuKernels.open(threads > 0 ? threads : Runtime.getRuntime().availableProcessors(), !device.equals("cpu:vector"));
+    }
+
+    /**
+     * Opens an NVIDIA GPU.
+     *
+     * @param device as above
+     * @param memory bytes of its memory to take; 0 for nine tenths of what is free
+     * @throws IOException when it does not open; the message says why
+     */
+    public static Kernels cuda(String device, long memory) throws IOException {
+        Matcher cuda = CUDA.matcher(device);
+        if (!cuda.matches()) {
+            throw new IllegalArgumentException("a GPU is cuda or cuda:N (and :f32 or :bf16), found " + device);
+        }
+        try {
+            return CudaKernels.open(cuda.group(1) == null ? 0 : Integer.parseInt(cuda.group(1)), memory, "f32".equals(cuda.group(2)) ? Precision.F32 : Precision.BF16);
+        } catch (CudaException | DeviceMemoryException e) {
+            throw new IOException("device " + device + " does not open: " + e.getMessage(), e);
+        }
     }
 }

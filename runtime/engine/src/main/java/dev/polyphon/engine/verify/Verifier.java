@@ -29,6 +29,7 @@ import dev.polyphon.runtime.OperationProgress;
 import dev.polyphon.runtime.Prompt;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.Sampling;
+import dev.polyphon.runtime.TokenEvent;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.FileSystems;
@@ -80,16 +81,37 @@ public final class Verifier {
         }
     }
 
+    /**
+     * How far logits may be off that are computed with products in bf16 or tf32 and keys and values in bf16, as a part of the root mean square of a case's
+     * logits. The reference cases' models are small and random, so that the largest of some thousand errors is what counts.
+     */
+    public static final double BF16 = 0.05;
+
+    /** Log probabilities that are looked at where ids differ. */
+    private static final int RIVALS = 20;
+
     private final Path root;
     private final Supplier<Kernels> kernels;
+    private final double rounding;
 
     /**
      * @param root folder with {@code bases}, {@code adapters} and {@code cases}
      * @param kernels makes the kernels to verify; closed here
      */
     public Verifier(Path root, Supplier<Kernels> kernels) {
+        this(root, kernels, 0);
+    }
+
+    /**
+     * For kernels that round more than a case allows.
+     *
+     * @param rounding how far logits may be off instead, as a part of their root mean square; 0 to hold each case to its own tolerance. Where a greedy id
+     *     differs, the reference's may be twice that below it, and what follows is not compared
+     */
+    public Verifier(Path root, Supplier<Kernels> kernels, double rounding) {
         this.root = root;
         this.kernels = kernels;
+        this.rounding = rounding;
     }
 
     /**
@@ -152,8 +174,26 @@ public final class Verifier {
         return new Verdict(one.name(), mode.text(), Double.NaN, one.absolute(), why);
     }
 
-    /** The ids generated after each prompt, or why there are none. */
-    private record Greedy(int[][] ids, String failure) {}
+    /** How far a case's logits may be off: so much, and such a part of what they are. */
+    private record Tolerance(double absolute, double relative) {}
+
+    private Tolerance tolerance(ReferenceCase one, List<float[]> expected) {
+        if (rounding == 0) {
+            return new Tolerance(one.absolute(), one.relative());
+        }
+        double squares = 0;
+        long count = 0;
+        for (float[] logits : expected) {
+            for (float logit : logits) {
+                squares += (double) logit * logit;
+            }
+            count += logits.length;
+        }
+        return new Tolerance(rounding * Math.sqrt(squares / count), 0);
+    }
+
+    /** What was generated after each prompt, or why nothing was. */
+    private record Greedy(List<List<TokenEvent>> outputs, String failure) {}
 
     /** A base with a device of its own for logits and an engine for greedy ids. */
     private final class BaseUnderTest implements AutoCloseable {
@@ -294,15 +334,16 @@ public final class Verifier {
 
         /** Greedy ids of every prompt, all requested at once. */
         private Map<ReferenceCase, Greedy> greedy(List<ReferenceCase> cases) {
-            Map<ReferenceCase, List<CompletableFuture<int[]>>> running = new LinkedHashMap<>();
+            Map<ReferenceCase, List<CompletableFuture<List<TokenEvent>>>> running = new LinkedHashMap<>();
             for (ReferenceCase one : cases) {
                 List<AdapterWeight> adapter = one.adapterName().map(n -> List.of(new AdapterWeight(n, 1, one.task()))).orElse(List.of());
                 if (one.adapter() != null && engine.adapters().find(TENANT, one.adapter()).isEmpty()) {
                     engine.adapters().register(AdapterRegistration.folder(one.adapter(), name, adapterFolder(one)));
                 }
-                List<CompletableFuture<int[]>> outputs = new ArrayList<>();
+                List<CompletableFuture<List<TokenEvent>>> outputs = new ArrayList<>();
                 for (int i = 0; i < one.prompts().length; i++) {
-                    Sampling sampling = Sampling.builder().temperature(0).maxTokens(one.greedy()[i].length).ignoreEos(true).build();
+                    Sampling sampling = Sampling.builder().temperature(0).maxTokens(one.greedy()[i].length).ignoreEos(true)
+                            .logprobs(rounding == 0 ? -1 : RIVALS).build();
                     CollectingSink sink = new CollectingSink();
                     engine.generate(new GenerationRequest(one.name(), TENANT, name, adapter, new Prompt.Tokens(one.prompts()[i]), sampling, 1),
                             sink);
@@ -313,7 +354,7 @@ public final class Verifier {
             Map<ReferenceCase, Greedy> greedy = new LinkedHashMap<>();
             running.forEach((one, outputs) -> {
                 try {
-                    greedy.put(one, new Greedy(outputs.stream().map(CompletableFuture::join).toArray(int[][]::new), null));
+                    greedy.put(one, new Greedy(outputs.stream().map(CompletableFuture::join).toList(), null));
                 } catch (CompletionException e) {
                     greedy.put(one, new Greedy(null, e.getCause().getMessage()));
                 }
@@ -339,11 +380,12 @@ public final class Verifier {
         }
     }
 
-    private static Verdict judge(ReferenceCase one, Mode mode, List<float[]> logits, Greedy greedy) throws IOException {
+    private Verdict judge(ReferenceCase one, Mode mode, List<float[]> logits, Greedy greedy) throws IOException {
         List<float[]> expected = one.expected();
         double worst = -1;
         double error = 0;
-        double allowed = one.absolute();
+        Tolerance tolerance = tolerance(one, expected);
+        double allowed = tolerance.absolute;
         for (int i = 0; i < expected.size(); i++) {
             float[] want = expected.get(i);
             float[] got = logits.get(i);
@@ -352,11 +394,11 @@ public final class Verifier {
             }
             for (int j = 0; j < want.length; j++) {
                 double difference = Math.abs((double) want[j] - got[j]);
-                double tolerance = one.absolute() + one.relative() * Math.abs(want[j]);
-                if (!(difference / tolerance <= worst)) {
-                    worst = difference / tolerance;
+                double most = tolerance.absolute + tolerance.relative * Math.abs(want[j]);
+                if (!(difference / most <= worst)) {
+                    worst = difference / most;
                     error = difference;
-                    allowed = tolerance;
+                    allowed = most;
                 }
             }
         }
@@ -366,21 +408,31 @@ public final class Verifier {
         } else if (greedy.failure != null) {
             failure = greedy.failure;
         } else {
-            for (int i = 0; i < greedy.ids.length && failure == null; i++) {
-                if (!Arrays.equals(greedy.ids[i], one.greedy()[i])) {
-                    failure = "greedy ids of prompt " + i + " are " + Arrays.toString(greedy.ids[i]) + ", expected " + Arrays.toString(one.greedy()[i]);
+            for (int i = 0; i < greedy.outputs.size() && failure == null; i++) {
+                List<TokenEvent> output = greedy.outputs.get(i);
+                int[] ids = output.stream().mapToInt(TokenEvent::token).toArray();
+                int[] wanted = one.greedy()[i];
+                int different = Arrays.mismatch(ids, wanted);
+                if (different >= 0 && (Math.min(ids.length, wanted.length) == different || !tied(tolerance, output.get(different), wanted[different]))) {
+                    failure = "greedy ids of prompt " + i + " are " + Arrays.toString(ids) + ", expected " + Arrays.toString(wanted);
                 }
             }
         }
         return new Verdict(one.name(), mode.text(), error, allowed, failure);
     }
 
-    /** Gathers one request's token ids. */
-    private static final class CollectingSink implements dev.polyphon.runtime.TokenSink {
-        private final List<Integer> ids = new ArrayList<>();
-        private final CompletableFuture<int[]> done = new CompletableFuture<>();
+    /** Whether rounding may have put one token before another. */
+    private boolean tied(Tolerance tolerance, TokenEvent chosen, int wanted) {
+        return rounding > 0 && chosen.logprobs().top().stream().anyMatch(rival -> rival.token() == wanted
+                && chosen.logprobs().chosen().logprob() - rival.logprob() <= 2 * tolerance.absolute);
+    }
 
-        CompletableFuture<int[]> tokens() {
+    /** Gathers one request's tokens. */
+    private static final class CollectingSink implements dev.polyphon.runtime.TokenSink {
+        private final List<TokenEvent> events = new ArrayList<>();
+        private final CompletableFuture<List<TokenEvent>> done = new CompletableFuture<>();
+
+        CompletableFuture<List<TokenEvent>> tokens() {
             return done;
         }
 
@@ -388,13 +440,13 @@ public final class Verifier {
         public void started(int promptTokens, int cachedTokens) {}
 
         @Override
-        public void token(dev.polyphon.runtime.TokenEvent event) {
-            ids.add(event.token());
+        public void token(TokenEvent event) {
+            events.add(event);
         }
 
         @Override
         public void finished(int choice, String text, dev.polyphon.runtime.FinishReason reason, int generatedTokens) {
-            done.complete(ids.stream().mapToInt(Integer::intValue).toArray());
+            done.complete(events);
         }
 
         @Override

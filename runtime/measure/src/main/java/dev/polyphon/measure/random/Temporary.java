@@ -15,6 +15,11 @@ public final class Temporary implements AutoCloseable {
         path = Files.createTempDirectory("polyphon-measure");
     }
 
+    /** In another one. */
+    public Temporary(Path parent) throws IOException {
+        path = Files.createTempDirectory(parent, "polyphon-measure");
+    }
+
     public Path path() {
         return path;
     }

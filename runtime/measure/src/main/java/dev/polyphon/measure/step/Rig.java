@@ -3,6 +3,7 @@ package dev.polyphon.measure.step;
 import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.LoadedAdapter;
 import dev.polyphon.engine.backend.Batch;
+import dev.polyphon.engine.backend.Draw;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.Owned;
@@ -26,41 +27,72 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 
-/** A model ready to compute steps, with room for 16 sequences of 1024 positions. */
-final class Rig implements AutoCloseable {
+/** A model ready to compute steps. */
+public final class Rig implements AutoCloseable {
     static final int MOST_SEQUENCES = 16;
-    private static final int POSITIONS = 1024;
     private static final int BLOCK = 32;
-    private static final int MOST_ROWS = 512;
 
+    private final Room room;
     private final Owned owned = new Owned();
     private final Checkpoint checkpoint;
     private final Kernels kernels;
     private final Decoder decoder;
     private final KvCache cache;
     private final Sampler sampler;
+    private final Draw[] draws;
+    private final int[] tokens;
     private final float[] logits;
     final KernelClock clock;
 
+    /**
+     * What a rig has room for.
+     *
+     * @param sequences most at once
+     * @param positions most of a sequence
+     * @param rows most of a step
+     */
+    public record Room(int sequences, int positions, int rows) {}
+
+    /** On the CPU, its operations timed, with room for 16 sequences of 1024 positions. */
     Rig(Path model, String device, int threads) throws IOException {
+        this(model, CpuKernels.open(threads == 0 ? Runtime.getRuntime().availableProcessors() : threads, !device.equals("cpu:vector")),
+                new Room(MOST_SEQUENCES, 1024, 512), true);
+    }
+
+    /** @param computing closed with the rig */
+    public Rig(Path model, Kernels computing, Room room) throws IOException {
+        this(model, computing, room, false);
+    }
+
+    private Rig(Path model, Kernels computing, Room room, boolean timed) throws IOException {
+        this.room = room;
+        owned.own(computing);
         checkpoint = owned.own(Checkpoint.open(model));
         ArchitectureSpec spec = checkpoint.spec();
         clock = new KernelClock(spec);
-        Kernels cpu = owned.own(CpuKernels.open(threads == 0 ? Runtime.getRuntime().availableProcessors() : threads, !device.equals("cpu:vector")));
-        kernels = clock.before(cpu);
+        kernels = timed ? clock.before(computing) : computing;
         BaseWeights weights = owned.own(new BaseWeights(kernels, checkpoint));
-        decoder = owned.own(new Decoder(kernels, spec, weights, MOST_ROWS, MOST_SEQUENCES, POSITIONS));
+        decoder = owned.own(new Decoder(kernels, spec, weights, room.rows, room.sequences, room.positions));
         DType type = kernels.kvType(checkpoint.required(new Site(0, Module.K)).weight().dtype());
-        cache = owned.own(kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), MOST_SEQUENCES * POSITIONS / BLOCK, BLOCK, type).openAll());
+        int blocks = room.sequences * room.positions / BLOCK;
+        cache = owned.own(kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), blocks, BLOCK, type).openAll());
         sampler = new Sampler(Sampling.greedy(-1), 1, new int[0], new Vocabulary(spec.vocabulary(), Set.of(), _ -> new byte[0]));
-        logits = new float[MOST_SEQUENCES * spec.vocabulary()];
+        draws = new Draw[room.sequences];
+        Arrays.fill(draws, sampler.draw());
+        tokens = new int[room.sequences];
+        logits = new float[room.sequences * spec.vocabulary()];
     }
 
-    Checkpoint checkpoint() {
+    public Checkpoint checkpoint() {
         return checkpoint;
     }
 
-    LoadedAdapter adapter(Path folder, String task) throws IOException {
+    /** Bytes of a position's keys and values. */
+    public long kvBytes() {
+        return cache.blockBytes() / BLOCK;
+    }
+
+    public LoadedAdapter adapter(Path folder, String task) throws IOException {
         return AdapterFolder.open(folder).load(folder.getFileName().toString(), task, checkpoint, kernels);
     }
 
@@ -70,10 +102,10 @@ final class Rig implements AutoCloseable {
      * @param batches one after the other
      * @param logitRows of the last batch
      */
-    record Load(List<Batch> batches, AdapterPlan plan, int[] logitRows) {}
+    public record Load(List<Batch> batches, AdapterPlan plan, int[] logitRows) {}
 
     /** Sequences that go on from a position: a row of each. */
-    Load decode(int sequences, int position, List<LoadedAdapter> adapters) {
+    public Load decode(int sequences, int position, List<LoadedAdapter> adapters) {
         int prefix = adapters.isEmpty() ? 0 : prefix(adapters.getFirst());
         int[] each = new int[sequences];
         Arrays.setAll(each, i -> i);
@@ -81,7 +113,7 @@ final class Rig implements AutoCloseable {
     }
 
     /** A prompt read in chunks. */
-    Load prompt(int length, int chunk, List<LoadedAdapter> adapters) {
+    public Load prompt(int length, int chunk, List<LoadedAdapter> adapters) {
         List<Batch> batches = new ArrayList<>();
         for (int at = 0; at < length; at += chunk) {
             batches.add(batch(1, at, Math.min(chunk, length - at)));
@@ -111,11 +143,11 @@ final class Rig implements AutoCloseable {
         int[] tokens = new int[sequences * rows];
         int[] positions = new int[sequences * rows];
         int[] first = new int[sequences + 1];
-        int[][] blocks = new int[sequences][POSITIONS / BLOCK];
+        int[][] blocks = new int[sequences][room.positions / BLOCK];
         for (int s = 0; s < sequences; s++) {
             first[s + 1] = (s + 1) * rows;
             for (int b = 0; b < blocks[s].length; b++) {
-                blocks[s][b] = s + b * MOST_SEQUENCES;
+                blocks[s][b] = s + b * room.sequences;
             }
             for (int r = 0; r < rows; r++) {
                 tokens[s * rows + r] = (7919 * (s + 1) + 104729 * r) % checkpoint.spec().vocabulary();
@@ -126,14 +158,15 @@ final class Rig implements AutoCloseable {
     }
 
     /** Computes the load, and chooses its tokens; nanoseconds. */
-    long run(Load load) {
+    public long run(Load load) {
         long start = System.nanoTime();
+        boolean chosen = false;
         for (int i = 0; i < load.batches.size(); i++) {
             int count = i == load.batches.size() - 1 ? load.logitRows.length : 0;
-            decoder.forward(load.batches.get(i), load.plan, cache, load.logitRows, count, logits);
+            chosen = decoder.forward(load.batches.get(i), load.plan, cache, Decoder.Hidden.NONE, load.logitRows, count, draws, tokens, logits);
         }
         long forwarded = System.nanoTime();
-        for (int i = 0; i < load.logitRows.length; i++) {
+        for (int i = 0; i < load.logitRows.length && !chosen; i++) {
             sampler.next(logits, i * checkpoint.spec().vocabulary());
         }
         long end = System.nanoTime();
