@@ -23,6 +23,7 @@ import dev.polyphon.engine.schedule.Pooled;
 import dev.polyphon.engine.schedule.StepLoop;
 import dev.polyphon.engine.schedule.merge.MergeOptions;
 import dev.polyphon.engine.schedule.merge.Merges;
+import dev.polyphon.engine.weights.DType;
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterMerges;
 import dev.polyphon.runtime.AdapterOperations;
@@ -115,13 +116,16 @@ public final class Engine implements Runtime {
             BaseWeights weights = owned.own(new BaseWeights(kernels, checkpoint));
             ModelText text = opening.get();
             ExecutorService executor = owned.own(Executors.newVirtualThreadPerTaskExecutor());
-            MemoryBudget budget = new MemoryBudget(options.sharedBytes());
-            Kv kv = Kv.of(options, spec, kernels, kernels.kvType(checkpoint.required(new Site(0, Module.K)).weight().dtype()), owned, budget, executor);
+            DType kvType = kernels.kvType(checkpoint.required(new Site(0, Module.K)).weight().dtype());
+            int sure = Kv.sure(options, spec, kvType);
             int context = Math.min(options.contextLength() > 0 ? Math.min(options.contextLength(), spec.context()) : spec.context(),
-                    kv.sure() * options.blockSize());
+                    sure * options.blockSize());
             Decoder decoder = owned.own(new Decoder(kernels, spec, weights, options.stepTokens(), options.maxSequences(), context));
+            DeviceRoom room = DeviceRoom.of(options, sure * Kv.blockBytes(options, spec, kvType), merging.bytes(), kernels.freeBytes());
+            MemoryBudget budget = new MemoryBudget(room.sharedBytes());
+            Kv kv = Kv.of(options, spec, kernels, kvType, room.sharedBytes(), owned, budget, executor);
             Observers observers = new Observers();
-            AdapterPool adapters = owned.own(new AdapterPool(options.name(), options.adapters(), budget.account(options.adapters().deviceBytes()),
+            AdapterPool adapters = owned.own(new AdapterPool(options.name(), options.adapters(), budget.account(room.adapterBytes()),
                     parts -> AdapterFolder.load(parts, checkpoint, kernels), executor, observers));
             Intake intake = new Intake(options.queueLimit(), options.policy().tenantQueueLimit(), System::nanoTime);
             Merges merges = owned.own(new Merges(merging, adapters, checkpoint, kernels, options.stepTokens()));

@@ -2,17 +2,19 @@ package dev.polyphon.engine.backend;
 
 import java.util.HashMap;
 import java.util.Map;
+import java.util.NavigableMap;
 import java.util.TreeMap;
 
 /**
  * Hands out one range of memory, of a device or of the host, to weights, adapters, keys and values and activations: the lowest free place that is large
- * enough, neighbours joined when freed. Thread-safe.
+ * enough, or the highest, neighbours joined when freed. What is all of one size, and comes and goes, is best taken from the other end than the rest. Thread-safe.
  */
 public final class AddressRange {
     /** What every place's address is a multiple of. */
     public static final long ALIGNMENT = 256;
 
     private final long start;
+    private final long bytes;
     private final TreeMap<Long, Long> free = new TreeMap<>();
     private final Map<Long, Long> taken = new HashMap<>();
     private long freeBytes;
@@ -20,12 +22,18 @@ public final class AddressRange {
     /** @param start its address, a multiple of {@link #ALIGNMENT} */
     public AddressRange(long start, long bytes) {
         this.start = start;
-        freeBytes = bytes / ALIGNMENT * ALIGNMENT;
+        this.bytes = bytes / ALIGNMENT * ALIGNMENT;
+        freeBytes = this.bytes;
         free.put(start, freeBytes);
     }
 
     public long start() {
         return start;
+    }
+
+    /** Bytes of it all. */
+    public long bytes() {
+        return bytes;
     }
 
     /** Bytes that are free, perhaps not in one piece. */
@@ -40,7 +48,15 @@ public final class AddressRange {
      * @throws DeviceMemoryException when no free place is large enough
      */
     public synchronized long take(long bytes, String what) {
-        long at = tryTake(bytes);
+        return orThrow(tryTake(bytes), bytes, what);
+    }
+
+    /** The same, as high as there is room. */
+    public synchronized long takeHigh(long bytes, String what) {
+        return orThrow(place(bytes, free.descendingMap(), true), bytes, what);
+    }
+
+    private long orThrow(long at, long bytes, String what) {
         if (at < 0) {
             throw new DeviceMemoryException(what, bytes, freeBytes);
         }
@@ -49,14 +65,19 @@ public final class AddressRange {
 
     /** The address of so many bytes; -1 when no free place is large enough. */
     public synchronized long tryTake(long bytes) {
+        return place(bytes, free, false);
+    }
+
+    private long place(long bytes, NavigableMap<Long, Long> places, boolean high) {
         long wanted = Math.max(1, (bytes + ALIGNMENT - 1) / ALIGNMENT) * ALIGNMENT;
-        for (Map.Entry<Long, Long> place : free.entrySet()) {
+        for (Map.Entry<Long, Long> place : places.entrySet()) {
             if (place.getValue() >= wanted) {
-                long at = place.getKey();
+                long from = place.getKey();
                 long rest = place.getValue() - wanted;
-                free.remove(at);
+                long at = high ? from + rest : from;
+                free.remove(from);
                 if (rest > 0) {
-                    free.put(at + wanted, rest);
+                    free.put(high ? from : from + wanted, rest);
                 }
                 taken.put(at, wanted);
                 freeBytes -= wanted;

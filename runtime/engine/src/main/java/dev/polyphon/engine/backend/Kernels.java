@@ -39,6 +39,11 @@ public interface Kernels extends AutoCloseable {
         return DType.F32;
     }
 
+    /** Bytes that are free where the kernels have their memory; what goes beyond them fails. {@link Long#MAX_VALUE} when that is the host's own memory. */
+    default long freeBytes() {
+        return Long.MAX_VALUE;
+    }
+
     /** Whether the blocks of a {@link #kvCache} take memory only while they are open; otherwise they always do. */
     default boolean kvElastic() {
         return false;

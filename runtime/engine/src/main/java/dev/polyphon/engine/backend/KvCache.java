@@ -9,7 +9,12 @@ public interface KvCache extends AutoCloseable {
     /** Bytes that a block takes. */
     long blockBytes();
 
-    /** Gives a block memory, all zero; one that has some keeps it as it is. Where {@link Kernels#kvElastic} says no, all have theirs. */
+    /**
+     * Gives a block memory, whatever is in it: positions are written before they are read. One that has some keeps it as it is. Where
+     * {@link Kernels#kvElastic} says no, all have theirs.
+     *
+     * @throws DeviceMemoryException when there is none; nothing is changed
+     */
     default void open(int block) {}
 
     /** Takes a block's memory away: it is freed when what is returned runs, on any thread. Null when there is nothing to free. */

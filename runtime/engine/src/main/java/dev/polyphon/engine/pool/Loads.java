@@ -157,7 +157,7 @@ final class Loads {
             LoadedAdapter adapter = null;
             try {
                 room.clear();
-                adapter = loader.load(parts);
+                adapter = load(parts);
                 Room fitting = rooms.fit(room, adapter.bytes());
                 if (fitting != null) {
                     return new Built(adapter, fitting);
@@ -168,6 +168,19 @@ final class Loads {
                 throw e;
             }
             release(adapter, room);
+        }
+    }
+
+    /** Makes an adapter; where the device has no place for it in spite of its room, as between what others left standing, those that nobody uses give way. */
+    private LoadedAdapter load(List<AdapterPart> parts) throws IOException {
+        while (true) {
+            try {
+                return loader.load(parts);
+            } catch (DeviceMemoryException full) {
+                if (!rooms.clear(full.wanted())) {
+                    throw full;
+                }
+            }
         }
     }
 

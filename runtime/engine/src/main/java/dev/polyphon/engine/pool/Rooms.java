@@ -96,6 +96,19 @@ final class Rooms {
         return new Room(bytes, List.of());
     }
 
+    /** Makes so many bytes free where the model computes, of what is idle there; false when nothing is. */
+    boolean clear(long bytes) {
+        Room room;
+        synchronized (lock) {
+            room = slots.expel(bytes);
+        }
+        room.clear();
+        synchronized (lock) {
+            slots.vacated(room);
+        }
+        return !room.evicted().isEmpty();
+    }
+
     void giveBack(Room room) {
         room.clear();
         synchronized (lock) {

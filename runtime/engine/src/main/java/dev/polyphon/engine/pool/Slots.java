@@ -121,8 +121,12 @@ final class Slots {
 
     /** Expels what others want the memory of; when it is closed, the room is to be given back by {@link #vacated}. */
     Room vacate() {
+        return expel(memory.asked());
+    }
+
+    /** Expels so many bytes of what is idle and not pinned, as far as there are so many; the room is to be given back likewise. */
+    Room expel(long wanted) {
         List<Resident> victims = new ArrayList<>();
-        long wanted = memory.asked();
         long bytes = 0;
         for (Iterator<Resident> next = idle.iterator(); bytes < wanted && next.hasNext();) {
             Resident resident = next.next();

@@ -1,5 +1,6 @@
 package dev.polyphon.engine.schedule;
 
+import dev.polyphon.engine.backend.DeviceMemoryException;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.MemoryBudget.Account;
 import dev.polyphon.engine.backend.MemoryBudget.Listener;
@@ -13,8 +14,16 @@ public final class BlockMemory {
     private final Account account;
     private final Executor executor;
     private final long bytes;
+    private final int first;
 
+    /** Takes memory as blocks are wanted. */
     public BlockMemory(KvCache cache, Account account, Executor executor) {
+        this(cache, account, executor, 0);
+    }
+
+    /** @param first blocks that have their memory from the beginning, so that nothing else can stand where it is */
+    public BlockMemory(KvCache cache, Account account, Executor executor, int first) {
+        this.first = first;
         this.cache = cache;
         this.account = account;
         this.executor = executor;
@@ -41,9 +50,24 @@ public final class BlockMemory {
         return account.take(blocks * bytes);
     }
 
-    /** Gives a block that the budget was taken for its memory. */
-    void open(int block) {
-        cache.open(block);
+    /** Blocks that have their memory from the beginning. */
+    int first() {
+        return first;
+    }
+
+    /** Gives a block that the budget was taken for its memory; false when there is no place for it all the same, as between what others left standing. */
+    boolean open(int block) {
+        try {
+            cache.open(block);
+            return true;
+        } catch (DeviceMemoryException full) {
+            return false;
+        }
+    }
+
+    /** Gives back the budget of blocks that got no memory. */
+    void refund(int blocks) {
+        account.give(blocks * bytes);
     }
 
     /** Gives back memory and budget of blocks. */

@@ -49,6 +49,9 @@ final class BlockPool {
         head = blocks;
         next[head] = head;
         previous[head] = head;
+        if (memory != null && memory.first() > 0 && !add(memory.first())) {
+            throw new IllegalStateException("no memory for the first " + memory.first() + " blocks of keys and values");
+        }
     }
 
     /** @param listener hears of each kept block whose content is given up */
@@ -90,9 +93,13 @@ final class BlockPool {
         if (blocks > absentCount || !memory.take(blocks)) {
             return false;
         }
-        absentCount -= blocks;
-        System.arraycopy(absent, absentCount, free, freeCount, blocks);
-        freeCount += blocks;
+        for (int i = 0; i < blocks; i++) {
+            if (!memory.open(absent[absentCount - 1])) {
+                memory.refund(blocks - i);
+                return false;
+            }
+            free[freeCount++] = absent[--absentCount];
+        }
         return true;
     }
 
@@ -133,9 +140,6 @@ final class BlockPool {
             return -1;
         }
         int block = pick();
-        if (memory != null) {
-            memory.open(block);
-        }
         holders[block] = 1;
         return block;
     }

@@ -3,6 +3,8 @@ package dev.polyphon.engine.backend;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
@@ -30,7 +32,7 @@ class AddressRangeTest {
                 long bytes = random.nextInt(8000);
                 long at;
                 try {
-                    at = arena.take(bytes, "a test");
+                    at = random.nextBoolean() ? arena.take(bytes, "a test") : arena.takeHigh(bytes, "a test");
                 } catch (DeviceMemoryException e) {
                     full = true;
                     continue;
@@ -46,6 +48,26 @@ class AddressRangeTest {
         taken.keySet().forEach(arena::release);
         assertThat(arena.free()).isEqualTo(BYTES);
         assertThat(arena.take(BYTES, "everything")).as("in one piece again").isEqualTo(START);
+    }
+
+    /** What is of one size always finds the places that others of that size left, however much of other sizes came and went at the other end. */
+    @Test
+    void bothEndsStayApart() {
+        AddressRange arena = new AddressRange(START, BYTES);
+        List<Long> blocks = new ArrayList<>();
+        for (int i = 0; i < 8; i++) {
+            blocks.add(arena.takeHigh(4096, "a block"));
+            long small = arena.take(256, "something else");
+            if (i % 2 == 0) {
+                arena.release(small);
+            }
+        }
+        assertThat(blocks.getFirst()).isEqualTo(START + BYTES - 4096);
+        arena.release(blocks.get(3));
+        arena.release(blocks.get(5));
+        arena.take(256 * 40, "something else");
+        assertThat(arena.takeHigh(4096, "a block")).isEqualTo(blocks.get(3));
+        assertThat(arena.takeHigh(4096, "a block")).isEqualTo(blocks.get(5));
     }
 
     @Test

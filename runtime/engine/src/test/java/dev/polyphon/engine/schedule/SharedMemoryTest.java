@@ -2,6 +2,7 @@ package dev.polyphon.engine.schedule;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.polyphon.engine.backend.DeviceMemoryException;
 import dev.polyphon.engine.backend.KvCache;
 import dev.polyphon.engine.backend.MemoryBudget;
 import dev.polyphon.engine.backend.MemoryBudget.Account;
@@ -22,6 +23,8 @@ class SharedMemoryTest {
         final BitSet open = new BitSet();
         /** Closed, and not yet freed. */
         int closing;
+        /** Blocks that there are places for, whatever the budget says. */
+        int places = Integer.MAX_VALUE;
 
         Cache(int blocks) {
             this.blocks = blocks;
@@ -44,6 +47,9 @@ class SharedMemoryTest {
 
         @Override
         public void open(int block) {
+            if (open.cardinality() >= places) {
+                throw new DeviceMemoryException("a block", BLOCK, 0);
+            }
             open.set(block);
         }
 
@@ -115,6 +121,26 @@ class SharedMemoryTest {
         frees.forEach(Runnable::run);
         assertThat(account.used()).as("what is only kept is given back, down to what is one's own").isLessThanOrEqualTo(account.own());
         assertThat(neighbour.take(neighbour.most())).isTrue();
+    }
+
+    /** Memory that there is no place for, in spite of the budget, makes sequences wait and give way; nothing fails, and the budget has it again. */
+    @Test
+    void whatHasNoPlaceWaits() {
+        MemoryBudget budget = new MemoryBudget(20 * BLOCK);
+        Account account = budget.account(10 * BLOCK);
+        Cache cache = new Cache(30);
+        cache.places = 13;
+        World world = new World(1, 4, 40, 1, new BlockPool(30, new BlockMemory(cache, account, Runnable::run, 10)), 10);
+        assertThat(cache.open.cardinality()).as("its own from the beginning").isEqualTo(10);
+        for (int i = 0; i < 5; i++) {
+            world.arrive("c", 1, 4, 5);
+        }
+        for (int i = 0; i < 500 && !world.goal.isEmpty(); i++) {
+            world.step();
+            assertThat(account.used()).isEqualTo(cache.open.cardinality() * BLOCK);
+        }
+        assertThat(world.goal).isEmpty();
+        assertThat(cache.open.cardinality()).isEqualTo(13);
     }
 
     @Test

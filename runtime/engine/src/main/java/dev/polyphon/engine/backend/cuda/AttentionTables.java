@@ -1,16 +1,17 @@
 package dev.polyphon.engine.backend.cuda;
 
 import dev.polyphon.engine.backend.Batch;
+import java.util.function.IntUnaryOperator;
 
 /**
  * What attention needs to know of a batch.
  *
  * @param rows of each row its position, and where in {@code blocks} its sequence's table starts
- * @param blocks the block tables of all sequences one after the other, each as far as its last row sees
+ * @param blocks the block tables of all sequences one after the other, each as far as its last row sees, blocks by their {@link CudaKvCache#place}
  */
 record AttentionTables(int[] rows, int[] blocks) {
 
-    static AttentionTables of(Batch batch, int blockSize) {
+    static AttentionTables of(Batch batch, int blockSize, IntUnaryOperator place) {
         int total = 0;
         for (int s = 0; s < batch.sequences(); s++) {
             total += length(batch, s, blockSize);
@@ -24,8 +25,9 @@ record AttentionTables(int[] rows, int[] blocks) {
                 rows[2 * r + 1] = at;
             }
             int length = length(batch, s, blockSize);
-            System.arraycopy(batch.blocks()[s], 0, blocks, at, length);
-            at += length;
+            for (int i = 0; i < length; i++) {
+                blocks[at++] = place.applyAsInt(batch.blocks()[s][i]);
+            }
         }
         return new AttentionTables(rows, blocks);
     }

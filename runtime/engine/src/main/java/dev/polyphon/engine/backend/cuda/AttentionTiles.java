@@ -15,8 +15,8 @@ record AttentionTiles(int[] singles, int[] many, int spans, int[] blocks) {
     static final int INTS = 4;
 
     /** @param rowsPerTile at most */
-    static AttentionTiles of(Batch batch, int blockSize, int rowsPerTile) {
-        AttentionTables tables = AttentionTables.of(batch, blockSize);
+    static AttentionTiles of(Batch batch, CudaKvCache cache, int rowsPerTile) {
+        AttentionTables tables = AttentionTables.of(batch, cache.blockSize(), cache::place);
         int[] singles = new int[INTS * batch.sequences()];
         int[] many = new int[INTS * batch.rows()];
         int single = 0;

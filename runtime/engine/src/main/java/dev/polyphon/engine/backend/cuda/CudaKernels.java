@@ -90,6 +90,16 @@ public final class CudaKernels implements Kernels {
     }
 
     @Override
+    public long freeBytes() {
+        return device.arena().free();
+    }
+
+    @Override
+    public boolean kvElastic() {
+        return true;
+    }
+
+    @Override
     public DType kvType(DType weights) {
         return precision == Precision.BF16 ? DType.BF16 : DType.F32;
     }

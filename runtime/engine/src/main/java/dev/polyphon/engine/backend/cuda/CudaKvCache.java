@@ -5,8 +5,9 @@ import dev.polyphon.engine.backend.Batch;
 import dev.polyphon.engine.backend.KvCache;
 
 /**
- * Of each layer all keys, then all values: keys as [block][head][position][column], values so too in f32, but [block][head][column][position] in bf16
- * (attention.cu).
+ * Keys and values of blocks that have memory of their own, wherever the device's has room: of each layer the keys as [head][position][column], then the
+ * values, so too in f32, but as [head][column][position] in bf16 (attention.cu). Kernels find a block by its place: how many {@link AddressRange#ALIGNMENT}s it
+ * is from the arena's start.
  */
 final class CudaKvCache implements KvCache {
     private final AddressRange arena;
@@ -16,8 +17,8 @@ final class CudaKvCache implements KvCache {
     private final int headDim;
     private final int blocks;
     private final int blockSize;
-    private final long address;
-    private boolean closed;
+    /** Of each block; 0 while it has no memory. */
+    private final long[] addresses;
 
     CudaKvCache(Device device, boolean rounded, int layers, int kvHeads, int headDim, int blocks, int blockSize) {
         if (layers < 1 || kvHeads < 1 || headDim < 1 || blocks < 1 || blockSize < 1) {
@@ -31,7 +32,7 @@ final class CudaKvCache implements KvCache {
         this.headDim = headDim;
         this.blocks = blocks;
         this.blockSize = blockSize;
-        address = arena.take(blocks * blockBytes(), "keys and values of " + blocks + " blocks of " + blockSize + " positions");
+        addresses = new long[blocks];
     }
 
     int width() {
@@ -57,24 +58,35 @@ final class CudaKvCache implements KvCache {
     }
 
     private long layerBytes() {
-        return (rounded ? 2L : 4L) * blocks * blockSize * width();
+        return (rounded ? 2L : 4L) * blockSize * width();
     }
 
+    /** Where a layer's keys would be if the block's place were 0. */
     long keys(int layer) {
-        return address + 2 * layer * layerBytes();
+        return arena.start() + 2 * layer * layerBytes();
     }
 
     long values(int layer) {
         return keys(layer) + layerBytes();
     }
 
-    /** Where each row's key and value go, in positions of the whole cache. */
+    /** @throws IllegalStateException when the block has no memory */
+    int place(int block) {
+        long address = addresses[block];
+        if (address == 0) {
+            throw new IllegalStateException("block " + block + " has no memory");
+        }
+        return Math.toIntExact((address - arena.start()) / AddressRange.ALIGNMENT);
+    }
+
+    /** Where each row's key and value go: the block's place and the position in it. */
     int[] slots(Batch batch) {
-        int[] slots = new int[batch.rows()];
+        int[] slots = new int[2 * batch.rows()];
         for (int s = 0; s < batch.sequences(); s++) {
             for (int r = batch.firstRow()[s]; r < batch.firstRow()[s + 1]; r++) {
                 int position = batch.positions()[r];
-                slots[r] = batch.blocks()[s][position / blockSize] * blockSize + position % blockSize;
+                slots[2 * r] = place(batch.blocks()[s][position / blockSize]);
+                slots[2 * r + 1] = position % blockSize;
             }
         }
         return slots;
@@ -96,10 +108,26 @@ final class CudaKvCache implements KvCache {
     }
 
     @Override
+    public void open(int block) {
+        if (addresses[block] == 0) {
+            addresses[block] = arena.takeHigh(blockBytes(), "keys and values of " + blockSize + " positions");
+        }
+    }
+
+    @Override
+    public Runnable close(int block) {
+        long address = addresses[block];
+        addresses[block] = 0;
+        return address == 0 ? null : () -> arena.release(address);
+    }
+
+    @Override
     public void close() {
-        if (!closed) {
-            closed = true;
-            arena.release(address);
+        for (int i = 0; i < blocks; i++) {
+            Runnable free = close(i);
+            if (free != null) {
+                free.run();
+            }
         }
     }
 }

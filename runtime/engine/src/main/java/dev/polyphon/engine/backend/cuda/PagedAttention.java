@@ -17,8 +17,10 @@ final class PagedAttention {
     private final Device device;
     private final Scratch scratch;
     /** Of the step under way. */
-    private final Map<Integer, AttentionTiles> tiles = new HashMap<>();
+    private final Map<Tiling, AttentionTiles> tiles = new HashMap<>();
     private Batch step;
+
+    private record Tiling(CudaKvCache cache, int rowsPerTile) {}
 
     PagedAttention(Device device, Scratch scratch) {
         this.device = device;
@@ -37,8 +39,8 @@ final class PagedAttention {
     /** A batch's slots in a cache: once for all layers of a step. */
     long slots(CudaKvCache cache, Batch batch) {
         return batch == step
-                ? device.tables().once(batch, -cache.blockSize(), () -> device.tables().add(cache.slots(batch), batch.rows()))
-                : device.tables().add(cache.slots(batch), batch.rows());
+                ? device.tables().once(batch, -cache.blockSize(), () -> device.tables().add(cache.slots(batch), 2 * batch.rows()))
+                : device.tables().add(cache.slots(batch), 2 * batch.rows());
     }
 
     /** Positions of a batch's rows: once for all layers of a step. */
@@ -66,7 +68,7 @@ final class PagedAttention {
     }
 
     private void plain(AttentionSpec spec, CudaTensor q, CudaKvCache c, int layer, Batch batch, CudaTensor o) {
-        AttentionTables tables = AttentionTables.of(batch, c.blockSize());
+        AttentionTables tables = AttentionTables.of(batch, c.blockSize(), c::place);
         long rowTable = device.tables().add(tables.rows(), tables.rows().length);
         long blocks = device.tables().add(tables.blocks(), tables.blocks().length);
         long slopes = slopes(spec);
@@ -84,8 +86,8 @@ final class PagedAttention {
         int tileHeads = Products.tiles(group, headTiles);
         int rowsPerTile = QUERIES / tileHeads;
         AttentionTiles t = batch == step
-                ? tiles.computeIfAbsent(rowsPerTile, r -> AttentionTiles.of(batch, c.blockSize(), r))
-                : AttentionTiles.of(batch, c.blockSize(), rowsPerTile);
+                ? tiles.computeIfAbsent(new Tiling(c, rowsPerTile), tiling -> AttentionTiles.of(batch, c, rowsPerTile))
+                : AttentionTiles.of(batch, c, rowsPerTile);
         int padded = spec.headDim() <= 64 ? 64 : spec.headDim() <= 128 ? 128 : 256;
         int warps = padded == 256 ? 2 : 4;
         long blocks = device.tables().once(t, 0, () -> device.tables().add(t.blocks(), t.blocks().length));

@@ -116,10 +116,9 @@ DEVICE void attend_tile(const Args& a) {
         }
         int begin = span * SPAN > from / 32 * 32 ? span * SPAN : from / 32 * 32;
         for (int base = begin; base < (span + 1) * SPAN && base <= last; base += 32) {
-            size_t at = (((size_t)table[base / blockSize] * kvHeads + kvHead) * blockSize) * dim;
-            int off = base % blockSize;
-            const uint16_t* keys = (const uint16_t*)a.p[1] + at + (size_t)off * dim + 8 * t;
-            const uint16_t* values = (const uint16_t*)a.p[2] + at + off + 8 * t;
+            int place = table[base / blockSize], off = base % blockSize;
+            const uint16_t* keys = page<uint16_t>(a.p[1], place, kvHead, blockSize, dim) + (size_t)off * dim + 8 * t;
+            const uint16_t* values = page<uint16_t>(a.p[2], place, kvHead, blockSize, dim) + off + 8 * t;
             float s[4][4];
 #pragma unroll
             for (int j = 0; j < 4; j++) {

@@ -19,31 +19,28 @@ KERNEL(rotary) {
     }
 }
 
-// Where keys and values of a layer stand: keys as [block][head][position][column], in f32 values too, in bf16 values as [block][head][column][position], so
-// that eight neighbours of what is summed over, columns of a key or positions of a value, are sixteen bytes in one place.
-DEVICE size_t page(int block, int head, int kvHeads, int blockSize, int dim) { return ((size_t)block * kvHeads + head) * blockSize * dim; }
-
-// Keys and values of each row to its slot. p: keys, values, cached keys, cached values (of the layer), slots. Grid: rows.
+// Keys and values of each row to its slot: keys as [head][position][column] of a block, in f32 values too, in bf16 values as [head][column][position], so that
+// eight neighbours of what is summed over, columns of a key or positions of a value, are sixteen bytes in one place.
+// p: keys, values, cached keys, cached values (of the layer), slots (place, position in the block). Grid: rows.
 KERNEL(write_kv) {
     int kvHeads = a.i[0], dim = a.i[1], blockSize = a.i[2], rounded = a.i[3];
-    int slot = ((const int*)a.p[4])[BLOCK_X], p = slot % blockSize;
+    int place = ((const int*)a.p[4])[2 * BLOCK_X], p = ((const int*)a.p[4])[2 * BLOCK_X + 1];
     const float* key = (const float*)a.p[0] + (size_t)BLOCK_X * a.i[4];
     const float* value = (const float*)a.p[1] + (size_t)BLOCK_X * a.i[5];
     for (int c = THREAD; c < kvHeads * dim; c += THREADS) {
-        size_t at = page(slot / blockSize, c / dim, kvHeads, blockSize, dim);
-        int d = c % dim;
+        int head = c / dim, d = c % dim;
         if (rounded) {
-            ((uint16_t*)a.p[2])[at + p * dim + d] = (uint16_t)bf16_pair(key[c], 0);
-            ((uint16_t*)a.p[3])[at + d * blockSize + p] = (uint16_t)bf16_pair(value[c], 0);
+            page<uint16_t>(a.p[2], place, head, blockSize, dim)[p * dim + d] = (uint16_t)bf16_pair(key[c], 0);
+            page<uint16_t>(a.p[3], place, head, blockSize, dim)[d * blockSize + p] = (uint16_t)bf16_pair(value[c], 0);
         } else {
-            ((float*)a.p[2])[at + p * dim + d] = key[c];
-            ((float*)a.p[3])[at + p * dim + d] = value[c];
+            page<float>(a.p[2], place, head, blockSize, dim)[p * dim + d] = key[c];
+            page<float>(a.p[3], place, head, blockSize, dim)[p * dim + d] = value[c];
         }
     }
 }
 
-DEVICE float cached(const void* p, size_t at, int rounded) {
-    return rounded ? bits((uint32_t)((const uint16_t*)p)[at] << 16) : ((const float*)p)[at];
+DEVICE float cached(void* layer, int place, int head, int blockSize, int dim, int at, int rounded) {
+    return rounded ? bits((uint32_t)page<uint16_t>(layer, place, head, blockSize, dim)[at] << 16) : page<float>(layer, place, head, blockSize, dim)[at];
 }
 
 // One head of one row over the pages of its sequence, in chunks that start at multiples of CHUNK positions, with the softmax kept up from chunk to chunk
@@ -74,9 +71,9 @@ KERNEL(attention) {
             int p = chunk + i;
             float score = bits(0xff800000u);
             if (p >= seen) {
-                size_t key = page(table[p / blockSize], kvHead, kvHeads, blockSize, dim) + p % blockSize * dim;
+                int place = table[p / blockSize], key = p % blockSize * dim;
                 float sum = 0;
-                for (int d = THREAD % 32; d < dim; d += 32) sum = fmaf(q[d], cached(a.p[1], key + d, rounded), sum);
+                for (int d = THREAD % 32; d < dim; d += 32) sum = fmaf(q[d], cached(a.p[1], place, kvHead, blockSize, dim, key + d, rounded), sum);
                 score = warp_sum(sum) * scale;
                 if (cap != 0) score = cap * tanhf(score / cap);
                 score = fmaf(slope, (float)p, score);
@@ -99,9 +96,8 @@ KERNEL(attention) {
                 float sum = sums[j] * keep;
                 for (int i = chunk < seen ? seen - chunk : 0; i < end; i++) {
                     int p = chunk + i;
-                    size_t at = page(table[p / blockSize], kvHead, kvHeads, blockSize, dim);
-                    at += rounded ? d * blockSize + p % blockSize : p % blockSize * dim + d;
-                    sum = fmaf(weights[i], cached(a.p[2], at, rounded), sum);
+                    int at = rounded ? d * blockSize + p % blockSize : p % blockSize * dim + d;
+                    sum = fmaf(weights[i], cached(a.p[2], table[p / blockSize], kvHead, blockSize, dim, at, rounded), sum);
                 }
                 sums[j] = sum;
             }

@@ -183,6 +183,11 @@ DEVICE void decode(int type, const uint8_t* row, int k, int in, float* w) {
     else decode_end(type, row, k, in, w);
 }
 
+// The keys or values of a head in a block of the KV cache, by the block's place in the arena.
+template <typename T> DEVICE T* page(void* layer, int place, int head, int blockSize, int dim) {
+    return (T*)((uint8_t*)layer + (size_t)place * 256) + (size_t)head * blockSize * dim;
+}
+
 DEVICE float warp_sum(float v) {
     for (int mask = 16; mask > 0; mask /= 2) v += exchange(v, mask);
     return v;

@@ -84,7 +84,7 @@ class EmulatedTensorCoresTest extends KernelsContract {
             float[][] results = new float[2][];
             for (Precision precision : Precision.values()) {
                 try (Kernels kernels = EmulatedDevice.open(1L << 28, precision)) {
-                    KvCache cache = kernels.kvCache(1, 2, 40, 10, 64);
+                    KvCache cache = kernels.kvCache(1, 2, 40, 10, 64).openAll();
                     Batch all = new Batch(new int[length], IntStream.range(0, length).toArray(), new int[] {0, length}, new int[][] {blocks});
                     kernels.writeKv(cache, 0, RandomData.tensor(kernels, length, 80, keys), RandomData.tensor(kernels, length, 80, values), all);
                     int first = 590;

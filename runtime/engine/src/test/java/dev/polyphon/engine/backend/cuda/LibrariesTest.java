@@ -35,12 +35,12 @@ class LibrariesTest {
     void attentionFindsEveryPositionsSlot() {
         int[][] blocks = {{5, 2, 9}, {7}, {}};
         var batch = new dev.polyphon.engine.backend.Batch(new int[4], new int[] {8, 9, 10, 3}, new int[] {0, 3, 4, 4}, blocks);
-        AttentionTables tables = AttentionTables.of(batch, 4);
+        AttentionTables tables = AttentionTables.of(batch, 4, block -> 10 * block);
         for (int r = 0; r < 4; r++) {
             int sequence = r < 3 ? 0 : 1;
             assertThat(tables.rows()[2 * r]).isEqualTo(batch.positions()[r]);
             for (int p = 0; p <= batch.positions()[r]; p++) {
-                assertThat(tables.blocks()[tables.rows()[2 * r + 1] + p / 4]).isEqualTo(blocks[sequence][p / 4]);
+                assertThat(tables.blocks()[tables.rows()[2 * r + 1] + p / 4]).isEqualTo(10 * blocks[sequence][p / 4]);
             }
         }
     }
