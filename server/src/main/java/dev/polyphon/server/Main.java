@@ -8,6 +8,7 @@ import dev.polyphon.engine.merge.Precision;
 import dev.polyphon.engine.pool.Eviction;
 import dev.polyphon.engine.pool.PoolOptions;
 import dev.polyphon.engine.pool.source.SourceOptions;
+import dev.polyphon.engine.replica.Replicas;
 import dev.polyphon.engine.schedule.Fairness;
 import dev.polyphon.engine.schedule.PrefixSharing;
 import dev.polyphon.engine.schedule.SchedulePolicy;
@@ -43,6 +44,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Locale;
 import picocli.AutoComplete;
 import picocli.CommandLine;
@@ -98,9 +100,27 @@ public final class Main {
     }
 
     private static Runtime open(String name, Path model, EngineConfig config) throws IOException {
+        List<String> devices;
+        try {
+            devices = Devices.each(config.device());
+        } catch (IllegalArgumentException e) {
+            throw new ConfigException("engine.device: " + e.getMessage());
+        }
+        return devices.size() == 1
+                ? engine(name, model, config, pool(config), devices.getFirst())
+                : Replicas.open(devices.size(), i -> engine(name, model, config, replicaPool(config, i, devices.size()), devices.get(i)));
+    }
+
+    /** What replicas share of this machine is shared out; each keeps what it is told in a folder of its own. */
+    private static PoolOptions replicaPool(EngineConfig config, int number, int count) {
+        PoolOptions pool = pool(config).withHostBytes(config.adapters().hostBytes() / count).withDiskBytes(config.adapters().diskBytes() / count);
+        return number == 0 || pool.store() == null ? pool : pool.withStore(pool.store().resolve("replica-" + number));
+    }
+
+    private static Runtime engine(String name, Path model, EngineConfig config, PoolOptions pool, String device) throws IOException {
         return Engine.open(new EngineOptions(name, model, config.contextLength(), config.maxSequences(), config.stepTokens(),
-                config.kvBytes(), config.sharedBytes(), config.blockSize(), config.queueLimit(), pool(config), policy(config.scheduling())),
-                merging(config.merging()), Devices.open(config.device(), config.threads()));
+                config.kvBytes(), config.sharedBytes(), config.blockSize(), config.queueLimit(), pool, policy(config.scheduling())),
+                merging(config.merging()), Devices.open(device, config.threads()));
     }
 
     private static MergeOptions merging(MergingConfig config) {

@@ -7,17 +7,55 @@ import dev.polyphon.engine.backend.cuda.CudaException;
 import dev.polyphon.engine.backend.cuda.CudaKernels;
 import dev.polyphon.engine.backend.cuda.Precision;
 import java.io.IOException;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Chooses what an engine computes on. One engine has one device; who wants several opens an engine for each. */
+/** Chooses what engines compute on. One engine has one device; several GPUs have an engine each. */
 public final class Devices {
     private static final Logger LOG = LoggerFactory.getLogger(Devices.class);
     private static final Pattern CUDA = Pattern.compile("cuda(?::(\\d{1,4}))?(?::(f32|bf16))?");
 
+    private static final Pattern ALL = Pattern.compile("cuda:all(:f32|:bf16)?");
+
     private Devices() {}
+
+    /**
+     * The devices that are meant.
+     *
+     * @param devices one as {@link #open} takes it, several with commas between them, or {@code cuda:all} for every GPU there is, with {@code :f32} or
+     *     {@code :bf16} behind it or not
+     * @throws IOException when all GPUs are meant and none is found; the message says why
+     */
+    public static List<String> each(String devices) throws IOException {
+        Matcher all = ALL.matcher(devices);
+        if (all.matches()) {
+            try {
+                String precision = all.group(1) == null ? "" : all.group(1);
+                return IntStream.range(0, CudaKernels.count()).mapToObj(i -> "cuda:" + i + precision).toList();
+            } catch (CudaException e) {
+                throw new IOException("no GPU is found: " + e.getMessage(), e);
+            }
+        }
+        List<String> each = List.of(devices.split(",", -1));
+        if (each.size() > 1) {
+            Set<String> known = new HashSet<>();
+            for (String device : each) {
+                if (!device.matches("cuda:\\d{1,4}(:f32|:bf16)?")) {
+                    throw new IllegalArgumentException("of several devices each is cuda:N (and :f32 or :bf16), found " + (device.isEmpty() ? "nothing" : device) + " in " + devices);
+                }
+                if (!known.add(device.split(":")[1])) {
+                    throw new IllegalArgumentException("device " + device + " is there twice in " + devices);
+                }
+            }
+        }
+        return each;
+    }
 
     /**
      * Opens a device.

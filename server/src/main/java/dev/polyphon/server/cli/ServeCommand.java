@@ -42,7 +42,7 @@ public final class ServeCommand implements Callable<Integer> {
     @Option(names = "--port", paramLabel = "N", description = "The port to listen on; 0 for any that is free.")
     private String port;
 
-    @Option(names = "--device", paramLabel = "DEVICE", description = "What computes: auto, cpu, cpu:vector, cuda or cuda:N (:f32 behind it for products in f32).")
+    @Option(names = "--device", paramLabel = "DEVICE", description = "What computes: auto, cpu, cpu:vector, cuda or cuda:N (:f32 behind it for products in f32), cuda:0,cuda:1 or cuda:all for several.")
     private String device;
 
     @Option(names = "--threads", paramLabel = "N", description = "Computing threads; 0 for one per processor.")

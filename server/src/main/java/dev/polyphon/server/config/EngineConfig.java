@@ -3,7 +3,7 @@ package dev.polyphon.server.config;
 /**
  * How the engine in this process is set up.
  *
- * @param device auto, cpu, cpu:vector, cuda or cuda:N, with :f32 or :bf16 behind the latter two
+ * @param device auto, cpu, cpu:vector, cuda or cuda:N, with :f32 or :bf16 behind the latter two; cuda:all, or several cuda:N with commas between them, for an engine on each
  * @param threads computing threads; 0 for one per processor
  * @param contextLength most tokens of a sequence; 0 for what the model was made for
  * @param maxSequences most sequences in a step

@@ -63,6 +63,17 @@ public final class CudaKernels implements Kernels {
         return open(driver, new Nvrtc(libraries.open(Libraries.NVRTC)), ordinal, memory, cache(), precision);
     }
 
+    /** How many GPUs the driver knows. @throws CudaException when there is no driver, or none */
+    public static int count() {
+        Driver driver = new Driver(Libraries.of(System.getenv()).open(Libraries.DRIVER));
+        driver.call("the driver", "cuInit", 0);
+        int count = driver.integer("the number of devices", "cuDeviceGetCount");
+        if (count == 0) {
+            throw new CudaException("the driver knows no device");
+        }
+        return count;
+    }
+
     static CudaKernels open(Driver driver, Compiler compiler, int ordinal, long memory, Path cache, Precision precision) {
         return new CudaKernels(new Device(driver, compiler, ordinal, memory, cache), precision);
     }
