@@ -1,4 +1,4 @@
-"""Drives `./polyphon serve` as users do: the openai client, a disconnect, a load, and Ctrl-C. Run by .ci/e2e, from the repository's root."""
+"""Drives `./polyphon serve` as users do: the openai client, the Triton client, a disconnect, a load, and Ctrl-C. Run by .ci/e2e, from the repository's root."""
 
 import asyncio
 import contextlib
@@ -24,6 +24,7 @@ import openai
 from safetensors.numpy import save_file
 
 import e2e_console
+import e2e_kserve
 import e2e_prometheus
 import e2e_tenants
 from e2e_common import equal, expect
@@ -467,6 +468,13 @@ def prometheus_files_hold(server):
     e2e_prometheus.dashboards_show_something(server.prometheus)
     e2e_prometheus.alerts_are_evaluated(server.prometheus)
     e2e_prometheus.native_histograms_arrive(server.native_prometheus)
+
+
+@check
+def triton_clients_work(server):
+    adapter = server.adapters[0]
+    texts = {model: server.text(model, tokens=16) for model in (server.base, adapter)}
+    e2e_kserve.works(server.url, server.base, adapter, PROMPT, texts)
 
 
 @check

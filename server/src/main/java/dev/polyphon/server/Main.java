@@ -144,7 +144,7 @@ public final class Main {
                 from.s3().sessionToken(), from.s3().pathStyle());
         return PoolOptions.of(config.adapterBytes()).withStore(from.store()).withDiskBytes(from.diskBytes()).withHostBytes(from.hostBytes())
                 .withEviction(Eviction.valueOf(from.eviction().toUpperCase(Locale.ROOT).replace('-', '_')))
-                .withLongestWait(from.longestWait()).withUploadBytes(from.uploadBytes())
+                .withLongestWait(from.longestWait()).withTurnTime(from.turnTime()).withUploadBytes(from.uploadBytes())
                 .withSources(SourceOptions.NONE.withHub(from.hub() == null ? null : new SourceOptions.Hub(from.hub(), from.hubToken())).withS3(s3)
                         .withLargestFile(from.fileBytes()));
     }

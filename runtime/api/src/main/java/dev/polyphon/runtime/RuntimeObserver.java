@@ -8,6 +8,12 @@ public interface RuntimeObserver {
     /** A step was computed. */
     default void step(Step step) {}
 
+    /** A step could not be computed at once; its sequences were tried in parts. */
+    default void stepFailed() {}
+
+    /** A sequence failed since it could not be computed, not even by itself. */
+    default void sequenceFailed(String tenant) {}
+
     /** An adapter was loaded, or failed to. */
     default void adapterLoad(String adapter, Duration time, boolean success) {}
 

@@ -1,10 +1,11 @@
 package dev.polyphon.engine;
 
+import dev.polyphon.engine.Entrance.Asked;
+import dev.polyphon.engine.Entrance.Sequences;
 import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.MemoryBudget;
 import dev.polyphon.engine.backend.Owned;
-import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.model.ArchitectureSpec;
 import dev.polyphon.engine.model.BaseWeights;
 import dev.polyphon.engine.model.Checkpoint;
@@ -17,7 +18,6 @@ import dev.polyphon.engine.sample.Stopping;
 import dev.polyphon.engine.sample.Vocabulary;
 import dev.polyphon.engine.sample.grammar.Constraint;
 import dev.polyphon.engine.sample.grammar.Grammars;
-import dev.polyphon.engine.schedule.ActiveGeneration;
 import dev.polyphon.engine.schedule.Intake;
 import dev.polyphon.engine.schedule.Pooled;
 import dev.polyphon.engine.schedule.StepLoop;
@@ -27,14 +27,11 @@ import dev.polyphon.engine.weights.DType;
 import dev.polyphon.runtime.AdapterCatalog;
 import dev.polyphon.runtime.AdapterMerges;
 import dev.polyphon.runtime.AdapterOperations;
-import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.EmbeddingRequest;
-import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Pooling;
-import dev.polyphon.runtime.Prompt;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
@@ -49,14 +46,9 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.CancellationException;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
-import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -68,7 +60,6 @@ import org.slf4j.LoggerFactory;
 public final class Engine implements Runtime {
     private static final Logger LOG = LoggerFactory.getLogger(Engine.class);
 
-    private final EngineOptions options;
     private final Owned owned;
     private final ModelText text;
     private final Vocabulary vocabulary;
@@ -80,12 +71,11 @@ public final class Engine implements Runtime {
     private final Intake intake;
     private final StepLoop loop;
     private final Observers observers;
-    private final ExecutorService executor;
+    private final Entrance entrance;
     private volatile boolean draining;
 
     private Engine(EngineOptions options, Owned owned, ModelText text, Vocabulary vocabulary, ModelInfo info,
             AdapterPool adapters, Operations operations, Merges merges, Intake intake, StepLoop loop, Observers observers, ExecutorService executor) {
-        this.options = options;
         this.owned = owned;
         this.text = text;
         this.vocabulary = vocabulary;
@@ -97,7 +87,7 @@ public final class Engine implements Runtime {
         this.intake = intake;
         this.loop = loop;
         this.observers = observers;
-        this.executor = executor;
+        this.entrance = new Entrance(options.policy(), text, info, adapters, merges, intake, loop, observers, executor);
     }
 
     /** The same, merging nothing but what is asked for. */
@@ -205,120 +195,12 @@ public final class Engine implements Runtime {
                 generation.add(prompt, adapter, new Pooled(request.pooling(), info.width(), request.normalize(), sink::embedded)));
     }
 
-    /**
-     * What requests of all kinds have.
-     *
-     * @param sequences how many it becomes
-     * @param wanted least tokens that must find room after the prompt
-     */
-    private record Asked(String id, String model, List<AdapterWeight> adapters, Prompt prompt, int sequences, int wanted, Scheduling scheduling) {}
-
-    /** Adds a request's sequences to its generation. */
-    private interface Sequences {
-        void addTo(ActiveGeneration generation, int[] prompt, AdapterWeights adapter);
-    }
-
     private Generation start(Asked asked, TokenSink sink, Sequences sequences) {
-        PendingGeneration pending = new PendingGeneration(loop);
-        String tenant = asked.scheduling.tenant();
         if (draining) {
             sink.failed(RuntimeFault.of(Kind.SHUTTING_DOWN, "the server is shutting down"));
-            return pending;
+            return () -> {};
         }
-        try {
-            intake.accept(tenant, asked.sequences);
-        } catch (RuntimeFault full) {
-            sink.failed(full);
-            return pending;
-        }
-        long arrived = loop.now();
-        try {
-            executor.execute(() -> prepare(asked, limited(asked.scheduling), arrived, sink, pending, sequences));
-        } catch (RejectedExecutionException e) {
-            intake.end(tenant, asked.sequences);
-            sink.failed(RuntimeFault.of(Kind.SHUTTING_DOWN, "the server is shutting down"));
-        }
-        return pending;
-    }
-
-    /** Everything between a request and the step loop's inbox. */
-    private void prepare(Asked asked, Scheduling scheduling, long arrived, TokenSink sink, PendingGeneration pending, Sequences sequences) {
-        Merges.Use use = null;
-        try {
-            if (!asked.model.equals(info.name())) {
-                throw RuntimeFault.of(Kind.UNKNOWN_MODEL, "model " + asked.model + " is not served here");
-            }
-            int[] prompt = text.encode(asked.prompt);
-            check(prompt, asked.wanted, 0);
-            use = acquire(asked.adapters, scheduling, arrived, pending);
-            AdapterWeights adapter = use == null ? null : use.weights();
-            check(prompt, asked.wanted, adapter == null ? 0 : adapter.prefixLength());
-            Merges.Use held = use;
-            ActiveGeneration generation = new ActiveGeneration(options.policy(), scheduling, asked.adapters, arrived, sink, () -> {
-                intake.end(scheduling.tenant(), asked.sequences);
-                if (held != null) {
-                    held.close();
-                }
-            });
-            sequences.addTo(generation, prompt, adapter);
-            pending.submit(generation);
-        } catch (CancellationException e) {
-            intake.end(scheduling.tenant(), asked.sequences);
-            for (int i = 0; i < asked.sequences; i++) {
-                sink.finished(i, "", FinishReason.CANCELLED, 0);
-            }
-        } catch (RuntimeException e) {
-            intake.end(scheduling.tenant(), asked.sequences);
-            if (use != null) {
-                use.close();
-            }
-            if (!(e instanceof RuntimeFault)) {
-                LOG.error("request {} failed", asked.id, e);
-            }
-            sink.failed(e instanceof RuntimeFault fault ? fault : RuntimeFault.of(Kind.INTERNAL, "the request failed: " + e, e));
-        }
-    }
-
-    private void check(int[] prompt, int wanted, int prefix) {
-        if (prompt.length == 0) {
-            throw RuntimeFault.invalid("prompt", "the prompt has no tokens; at least 1 is needed");
-        }
-        for (int token : prompt) {
-            if (token < 0 || token >= info.vocabulary()) {
-                throw RuntimeFault.invalid("prompt", "token id " + token + " is outside the vocabulary of " + info.vocabulary());
-            }
-        }
-        long total = (long) prefix + prompt.length + wanted;
-        if (total > info.contextLength()) {
-            throw RuntimeFault.of(Kind.CONTEXT_EXCEEDED, "This model's maximum context length is " + info.contextLength()
-                    + " tokens. However, you requested " + total + " tokens (" + prompt.length + " in the prompt"
-                    + (prefix > 0 ? ", " + prefix + " before it by the adapter" : "") + (wanted > 0 ? ", " + wanted + " in the completion" : "") + ").");
-        }
-    }
-
-    /** A hold on what is named; waiting for it is waiting in the queue, and ends when the request is cancelled. */
-    private Merges.Use acquire(List<AdapterWeight> named, Scheduling scheduling, long arrived, PendingGeneration pending) {
-        if (named.isEmpty()) {
-            return null;
-        }
-        long left = TimeUnit.NANOSECONDS.convert(scheduling.maxWait()) - (loop.now() - arrived);
-        CompletableFuture<AdapterPool.Lease> lease = adapters.acquire(scheduling.tenant(), named, Duration.ofNanos(Math.max(0, left)));
-        pending.waitFor(lease);
-        try {
-            return merges.use(lease.join());
-        } catch (CompletionException e) {
-            RuntimeFault fault = AdapterPool.fault(e);
-            if (fault.kind() == Kind.QUEUE_TIMEOUT) {
-                observers.expired(scheduling.tenant());
-            }
-            throw fault;
-        }
-    }
-
-    private Scheduling limited(Scheduling scheduling) {
-        return options.policy().maxWait() == null || !scheduling.maxWait().equals(Scheduling.NO_LIMIT)
-                ? scheduling
-                : scheduling.withMaxWait(options.policy().maxWait());
+        return entrance.enter(asked, sink, sequences);
     }
 
     @Override

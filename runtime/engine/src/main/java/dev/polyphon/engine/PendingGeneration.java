@@ -5,7 +5,7 @@ import dev.polyphon.engine.schedule.StepLoop;
 import dev.polyphon.runtime.Generation;
 import java.util.concurrent.Future;
 
-/** The caller's handle: a cancel that comes before the request has reached the step loop follows it there. */
+/** The caller's handle: a cancel that comes before the request has reached the step loop follows it there. Thread-safe. */
 final class PendingGeneration implements Generation {
     private final StepLoop loop;
     private ActiveGeneration generation;
@@ -22,6 +22,11 @@ final class PendingGeneration implements Generation {
         if (cancelled) {
             future.cancel(false);
         }
+    }
+
+    /** The request has left the step loop, to come back: a cancel waits for that, or ends what is waited for on the way. */
+    synchronized void withdraw() {
+        generation = null;
     }
 
     synchronized void submit(ActiveGeneration submitted) {

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** A sink that keeps what it hears, for a single choice. */
 final class Collected implements TokenSink {
@@ -17,6 +18,8 @@ final class Collected implements TokenSink {
     int cachedTokens;
     final StringBuilder text = new StringBuilder();
     final CountDownLatch started = new CountDownLatch(1);
+    /** How often it heard of its end. */
+    final AtomicInteger ends = new AtomicInteger();
     final CompletableFuture<FinishReason> end = new CompletableFuture<>();
     private final CountDownLatch enough;
 
@@ -46,11 +49,13 @@ final class Collected implements TokenSink {
     @Override
     public void finished(int choice, String rest, FinishReason reason, int generatedTokens) {
         text.append(rest);
+        ends.incrementAndGet();
         end.complete(reason);
     }
 
     @Override
     public void failed(RuntimeFault fault) {
+        ends.incrementAndGet();
         end.completeExceptionally(fault);
     }
 

@@ -81,7 +81,7 @@ public final class ServeCommand implements Callable<Integer> {
         }
         var stopped = new CountDownLatch(1);
         java.lang.Runtime.getRuntime().addShutdownHook(new Thread(() -> stop(server, stopped), "shutdown"));
-        Welcome.print(System.out, server.address(), runtime, server.tenancy());
+        Welcome.print(System.out, server.address(), config.http().tls() != null, runtime, server.tenancy());
         stopped.await();
         return 0;
     }

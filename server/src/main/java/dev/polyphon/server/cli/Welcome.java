@@ -17,13 +17,13 @@ final class Welcome {
 
     private Welcome() {}
 
-    static void print(PrintStream out, InetSocketAddress address, Runtime runtime, Tenancy tenancy) {
+    static void print(PrintStream out, InetSocketAddress address, boolean tls, Runtime runtime, Tenancy tenancy) {
         boolean open = tenancy.tenants().isEmpty();
         String key = open ? "" : " -H \"Authorization: Bearer $POLYPHON_API_KEY\"";
         ModelInfo base = runtime.models().getFirst();
         List<AdapterInfo> adapters = runtime.adapters().list(AdapterQuery.all(SHOWN)).adapters();
         String shown = address.getAddress().isAnyLocalAddress() ? "localhost" : address.getHostString();
-        String url = "http://" + (shown.contains(":") ? "[" + shown + "]" : shown) + ":" + address.getPort();
+        String url = (tls ? "https://" : "http://") + (shown.contains(":") ? "[" + shown + "]" : shown) + ":" + address.getPort();
         String chatModel = adapters.isEmpty() ? base.name() : adapters.getFirst().name();
         out.println();
         out.println("Polyphon serves at " + url + "/v1");

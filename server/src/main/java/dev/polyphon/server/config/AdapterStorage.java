@@ -13,6 +13,7 @@ import java.util.List;
  * @param hostBytes bytes of files kept in this machine's memory
  * @param eviction which adapters give way first where the model computes: cost-aware, lfu or lru
  * @param longestWait a request waits for its adapter so long at most
+ * @param turnTime after how long without room for its adapter a request has adapters in use take no new requests
  * @param uploadBytes bytes that an upload may have
  * @param fileBytes bytes that a file from a hub or from S3 may have
  * @param hub null for none
@@ -20,7 +21,7 @@ import java.util.List;
  * @param s3 null for none
  */
 public record AdapterStorage(
-        Path store, long diskBytes, long hostBytes, String eviction, Duration longestWait, long uploadBytes, long fileBytes, URI hub, String hubToken, S3 s3) {
+        Path store, long diskBytes, long hostBytes, String eviction, Duration longestWait, Duration turnTime, long uploadBytes, long fileBytes, URI hub, String hubToken, S3 s3) {
 
     /**
      * @param endpoint null for Amazon's of the region
@@ -56,6 +57,7 @@ public record AdapterStorage(
                 adapters.bytes("hostBytes", 256 << 20, 0, 1L << 50),
                 adapters.oneOf("eviction", "cost-aware", List.of("cost-aware", "lfu", "lru")),
                 adapters.duration("longestWait", Duration.ofMinutes(1), Duration.ofMillis(1), Duration.ofHours(1)),
+                adapters.duration("turnTime", Duration.ofSeconds(2), Duration.ZERO, Duration.ofHours(1)),
                 adapters.bytes("uploadBytes", 1 << 30, 1 << 10, 1L << 50),
                 adapters.bytes("fileBytes", 4L << 30, 1 << 10, 1L << 50),
                 address("hub.endpoint", hub.text("endpoint", "https://huggingface.co")),

@@ -3,6 +3,7 @@ package dev.polyphon.server.config;
 import dev.polyphon.runtime.Pooling;
 import dev.polyphon.server.admin.OperationSettings;
 import dev.polyphon.server.http.HttpSettings;
+import dev.polyphon.server.http.TlsSettings;
 import dev.polyphon.server.observe.AccessLog;
 import dev.polyphon.server.observe.ObserveSettings;
 import dev.polyphon.server.openai.AdapterSettings;
@@ -83,7 +84,7 @@ public record PolyphonConfig(
                 models.text("catalog", ""),
                 adapters.text("folder", ""),
                 adapters.flag("bundled", true),
-                http(server),
+                http(server, root.section("tls")),
                 server.duration("drainDelay", Duration.ZERO, Duration.ZERO, HOUR),
                 server.duration("drainLimit", Duration.ofSeconds(30), Duration.ZERO, HOUR),
                 limits(root.section("limits")),
@@ -96,7 +97,7 @@ public record PolyphonConfig(
                 log.oneOf("level", "info", List.of("trace", "debug", "info", "warn", "error", "off")));
     }
 
-    private static HttpSettings http(Section server) {
+    private static HttpSettings http(Section server, Section tls) {
         long writeHigh = server.bytes("writeHigh", 128 << 10, 1 << 10, 1 << 30);
         return new HttpSettings(
                 server.text("host", "127.0.0.1"),
@@ -114,7 +115,23 @@ public record PolyphonConfig(
                 server.duration("idleTimeout", Duration.ofSeconds(75), INSTANT, HOUR),
                 server.duration("writeTimeout", Duration.ofSeconds(30), INSTANT, HOUR),
                 (int) writeHigh,
-                (int) server.bytes("writeLow", 32 << 10, 0, writeHigh));
+                (int) server.bytes("writeLow", 32 << 10, 0, writeHigh),
+                tls(tls));
+    }
+
+    private static TlsSettings tls(Section tls) {
+        String certificate = tls.text("certificate", "");
+        String key = tls.text("key", "");
+        String clientAuthorities = tls.text("clientAuthorities", "");
+        Duration lookEvery = tls.duration("lookEvery", Duration.ofSeconds(10), INSTANT, HOUR);
+        if (certificate.isEmpty() != key.isEmpty()) {
+            throw new ConfigException("tls.certificate and tls.key go together: there is only tls." + (key.isEmpty() ? "certificate" : "key"));
+        }
+        if (certificate.isEmpty() && !clientAuthorities.isEmpty()) {
+            throw new ConfigException("tls.clientAuthorities needs tls.certificate and tls.key");
+        }
+        return certificate.isEmpty() ? null
+                : new TlsSettings(Path.of(certificate), Path.of(key), clientAuthorities.isEmpty() ? null : Path.of(clientAuthorities), lookEvery);
     }
 
     private static OperationSettings operations(Section operations) {

@@ -1,8 +1,9 @@
 package dev.polyphon.server.http;
 
+import java.time.Instant;
 import java.util.Map;
 
-/** Hears what happens on the connections, for metrics and the access log. Called on event loops: must not block. */
+/** Hears what happens on the connections, for metrics and the access log. Called on event loops, but for what is told of certificates: must not block. */
 public interface HttpObserver {
     HttpObserver NONE = new HttpObserver() {};
 
@@ -18,6 +19,12 @@ public interface HttpObserver {
 
     /** A client took too long to send a request. */
     default void slowSender() {}
+
+    /** A certificate is in use from now on. */
+    default void certificate(Instant notAfter) {}
+
+    /** The certificate's files were looked at, and cannot be used. */
+    default void certificateRefused() {}
 
     /**
      * A request got its answer, or its client left before.

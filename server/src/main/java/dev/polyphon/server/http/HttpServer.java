@@ -38,6 +38,8 @@ public final class HttpServer implements AutoCloseable {
     private final ErrorFormat errors;
     private final HttpObserver observer;
     private final Map<Channel, Link> links = new ConcurrentHashMap<>();
+    /** Null where connections are in the clear. */
+    private final Certificates certificates;
     private final EventLoopGroup acceptor;
     private final EventLoopGroup loops;
     private final Channel listening;
@@ -47,7 +49,7 @@ public final class HttpServer implements AutoCloseable {
     /**
      * Starts to listen.
      *
-     * @throws IOException when the address cannot be had
+     * @throws IOException when the address cannot be had, or the certificate not be used
      */
     public static HttpServer start(HttpSettings settings, Handler handler, ErrorFormat errors, HttpObserver observer) throws IOException {
         return new HttpServer(settings, handler, errors, observer);
@@ -58,6 +60,7 @@ public final class HttpServer implements AutoCloseable {
         this.handler = handler;
         this.errors = errors;
         this.observer = observer;
+        certificates = settings.tls() == null ? null : new Certificates(settings.tls(), settings.headerTimeout(), observer);
         int threads = settings.ioThreads() > 0 ? settings.ioThreads() : Math.max(1, Runtime.getRuntime().availableProcessors() / 2);
         var io = Epoll.isAvailable() ? EpollIoHandler.newFactory() : NioIoHandler.newFactory();
         Class<? extends ServerChannel> channel = Epoll.isAvailable() ? EpollServerSocketChannel.class : NioServerSocketChannel.class;
@@ -79,7 +82,7 @@ public final class HttpServer implements AutoCloseable {
                 .bind(new InetSocketAddress(settings.host(), settings.port()))
                 .awaitUninterruptibly();
         if (!bound.isSuccess()) {
-            shutDownLoops();
+            shutDown();
             throw new IOException(
                     "cannot listen on " + settings.host() + ":" + settings.port() + ": " + bound.cause().getMessage(), bound.cause());
         }
@@ -94,9 +97,17 @@ public final class HttpServer implements AutoCloseable {
         });
         if (links.size() >= settings.maxConnections()) {
             observer.connectionRefused();
-            Connection connection = Negotiation.http1(this, channel);
-            channel.eventLoop().execute(connection::turnAway);
+            if (certificates == null) {
+                Connection connection = Negotiation.http1(this, channel);
+                channel.eventLoop().execute(connection::turnAway);
+            } else {
+                // To say why would take a handshake first.
+                channel.close();
+            }
         } else {
+            if (certificates != null) {
+                channel.pipeline().addLast(certificates.handler(channel.alloc()));
+            }
             var negotiation = new Negotiation(this);
             channel.pipeline().addLast(negotiation);
             speaks(channel, negotiation);
@@ -140,10 +151,13 @@ public final class HttpServer implements AutoCloseable {
         draining = true;
         listening.close().awaitUninterruptibly();
         links.keySet().forEach(channel -> channel.close().awaitUninterruptibly());
-        shutDownLoops();
+        shutDown();
     }
 
-    private void shutDownLoops() {
+    private void shutDown() {
+        if (certificates != null) {
+            certificates.close();
+        }
         acceptor.shutdownGracefully(0, 5, TimeUnit.SECONDS);
         loops.shutdownGracefully(0, 5, TimeUnit.SECONDS);
         acceptor.terminationFuture().awaitUninterruptibly();

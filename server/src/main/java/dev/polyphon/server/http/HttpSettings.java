@@ -20,6 +20,7 @@ import java.time.Duration;
  * @param writeTimeout how long a client may take nothing of what is being sent to it
  * @param writeHigh bytes waiting to be sent above which nothing is added
  * @param writeLow bytes waiting to be sent below which sending goes on
+ * @param tls null where connections are in the clear
  */
 public record HttpSettings(
         String host,
@@ -37,4 +38,5 @@ public record HttpSettings(
         Duration idleTimeout,
         Duration writeTimeout,
         int writeHigh,
-        int writeLow) {}
+        int writeLow,
+        TlsSettings tls) {}

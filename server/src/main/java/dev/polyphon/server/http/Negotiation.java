@@ -17,9 +17,16 @@ import io.netty.handler.codec.http2.Http2StreamFrameToHttpObjectCodec;
 import io.netty.util.concurrent.Future;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
-/** Looks at a new connection's first bytes: a client that knows that this server speaks HTTP/2 begins with its preface (RFC 9113, section 3.4). */
+/**
+ * Looks at a new connection's first bytes: a client that knows that this server speaks HTTP/2, be it from the handshake of TLS, begins with its preface
+ * (RFC 9113, section 3.4).
+ */
 final class Negotiation extends ByteToMessageDecoder implements Link {
+    private static final Logger LOG = LoggerFactory.getLogger(Negotiation.class);
+
     /** What a stream's client may send before it is read. */
     private static final int WINDOW = 256 << 10;
 
@@ -63,6 +70,13 @@ final class Negotiation extends ByteToMessageDecoder implements Link {
     @Override
     public void drain() {
         ctx.close();
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+        // Mostly what a handshake fails with: it is the client's, and tells the server's operator nothing.
+        LOG.debug("{}: {}", context.channel().remoteAddress(), cause.getMessage());
+        context.close();
     }
 
     static Connection http1(HttpServer server, Channel channel) {

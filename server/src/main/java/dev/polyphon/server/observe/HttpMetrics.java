@@ -5,6 +5,7 @@ import dev.polyphon.server.http.Request;
 import io.prometheus.metrics.core.metrics.Counter;
 import io.prometheus.metrics.core.metrics.Gauge;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import java.time.Instant;
 import java.util.Map;
 
 /** Connections and answers; writes the access log when that is wanted. */
@@ -14,6 +15,8 @@ final class HttpMetrics implements HttpObserver {
     private final Counter refused;
     private final Counter slow;
     private final Counter answers;
+    private final Gauge certificateEnds;
+    private final Counter certificatesRefused;
 
     HttpMetrics(PrometheusRegistry registry, AccessLog accessLog) {
         this.accessLog = accessLog;
@@ -33,6 +36,14 @@ final class HttpMetrics implements HttpObserver {
                 .name("polyphon_http_answers_total")
                 .help("Answers by route and status; status 0 when the client left before there was one.")
                 .labelNames("route", "status")
+                .register(registry);
+        certificateEnds = Gauge.builder()
+                .name("polyphon_tls_certificate_not_after_seconds")
+                .help("When the certificate in use expires, in seconds since 1970; 0 without TLS.")
+                .register(registry);
+        certificatesRefused = Counter.builder()
+                .name("polyphon_tls_certificate_refused_total")
+                .help("Looks at the certificate's files that found them changed and not usable: the certificate before stays in use.")
                 .register(registry);
     }
 
@@ -59,6 +70,16 @@ final class HttpMetrics implements HttpObserver {
     @Override
     public void slowSender() {
         slow.labelValues("sender").inc();
+    }
+
+    @Override
+    public void certificate(Instant notAfter) {
+        certificateEnds.set(notAfter.getEpochSecond());
+    }
+
+    @Override
+    public void certificateRefused() {
+        certificatesRefused.inc();
     }
 
     @Override

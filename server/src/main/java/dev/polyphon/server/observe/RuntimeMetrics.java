@@ -22,6 +22,8 @@ final class RuntimeMetrics implements RuntimeObserver {
     private final Histogram step;
     private final Histogram sequences;
     private final Histogram distinctAdapters;
+    private final Counter stepFailures;
+    private final Counter sequenceFailures;
     private final CounterDataPoint decodeRows;
     private final CounterDataPoint prefillRows;
     private final TopLabels tenants;
@@ -36,6 +38,11 @@ final class RuntimeMetrics implements RuntimeObserver {
         step = seconds(registry, "polyphon_step_duration_seconds", "Time of a step: one forward pass of the whole batch.");
         sequences = counts(registry, "polyphon_step_sequences", "Sequences in a step.");
         distinctAdapters = counts(registry, "polyphon_step_adapters", "Distinct adapters in a step, the bare base not counted.");
+        stepFailures = Counter.builder()
+                .name("polyphon_step_failures_total")
+                .help("Steps that could not be computed at once, and were tried in parts.")
+                .register(registry);
+        sequenceFailures = ofTenant(registry, "polyphon_sequence_failures_total", "Sequences that failed since they could not be computed.");
         Counter rows = Counter.builder()
                 .name("polyphon_step_rows_total")
                 .help("Rows computed, by whether they continue a sequence (decode) or read a prompt (prefill).")
@@ -167,6 +174,16 @@ final class RuntimeMetrics implements RuntimeObserver {
         distinctAdapters.observe(done.adapters());
         decodeRows.inc(done.decodeRows());
         prefillRows.inc(done.prefillRows());
+    }
+
+    @Override
+    public void stepFailed() {
+        stepFailures.inc();
+    }
+
+    @Override
+    public void sequenceFailed(String tenant) {
+        sequenceFailures.labelValues(tenants.of(tenant)).inc();
     }
 
     @Override

@@ -63,6 +63,8 @@ class MetricsTableTest {
         }
         server.runtime.tell(o -> o.step(new RuntimeObserver.Step(Duration.ofMillis(7), 16, 5, 12, 40)));
         server.runtime.tell(o -> o.admitted("t", Duration.ofMillis(300)));
+        server.runtime.tell(RuntimeObserver::stepFailed);
+        server.runtime.tell(o -> o.sequenceFailed("t"));
         server.runtime.tell(o -> o.preempted("t"));
         server.runtime.tell(o -> o.expired("t"));
         server.runtime.tell(o -> o.adapterLoad("french", Duration.ofMillis(20), true));

@@ -28,7 +28,6 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * The adapters of one base, from where their files are to where the model computes: loaded when first wanted, kept while they fit ({@link Slots},
@@ -46,11 +45,13 @@ public final class AdapterPool implements AutoCloseable {
         LoadedAdapter load(List<AdapterPart> parts) throws IOException;
     }
 
-    /** A hold on an adapter's weights: until it is closed they stay in memory. */
+    /** A hold on an adapter's weights: until it is loosened or closed they stay in memory. Thread-safe. */
     public static final class Lease implements AutoCloseable {
+        private enum State { HELD, LOOSE, CLOSED }
+
         private final Variants variants;
         private final Resident resident;
-        private final AtomicBoolean closed = new AtomicBoolean();
+        private State state = State.HELD;
 
         Lease(Variants variants, Resident resident) {
             this.variants = variants;
@@ -85,12 +86,35 @@ public final class AdapterPool implements AutoCloseable {
             variants.merged(resident.variant, value);
         }
 
+        /** From now on the weights may give way to tenants that have less kept for them; they must not be used. */
+        public synchronized void loosen() {
+            if (state == State.HELD) {
+                state = State.LOOSE;
+                variants.loosen(resident);
+            }
+        }
+
+        /** Holds on to the weights again; when that is too late, returns false and is closed. Does not wait. */
+        public synchronized boolean fasten() {
+            if (state == State.LOOSE) {
+                state = variants.fasten(resident) ? State.HELD : State.CLOSED;
+            }
+            return state == State.HELD;
+        }
+
+        synchronized boolean fastened() {
+            return state == State.HELD;
+        }
+
         /** Frees nothing itself, so that it may be called by who must not wait. */
         @Override
-        public void close() {
-            if (closed.compareAndSet(false, true)) {
-                variants.release(resident);
+        public synchronized void close() {
+            switch (state) {
+                case HELD -> variants.release(resident);
+                case LOOSE -> variants.forgo(resident);
+                case CLOSED -> {}
             }
+            state = State.CLOSED;
         }
     }
 
@@ -133,7 +157,8 @@ public final class AdapterPool implements AutoCloseable {
         fetcher = new Fetcher(options.sources());
         VersionFiles files = new VersionFiles(disk, fetcher);
         host = new HostTier(files, options.hostBytes(), registry::pinned);
-        slots = new Slots(memory, options.eviction(), resident -> resident.variant.key.parts().stream().anyMatch(part -> registry.pinned(part.number())));
+        slots = new Slots(memory, options.eviction(), resident -> resident.variant.key.parts().stream().anyMatch(part -> registry.pinned(part.number())),
+                options.turnTime());
         variants = new Variants(executor, slots);
         memory.listen(new MemoryBudget.Listener() {
             @Override
@@ -198,6 +223,12 @@ public final class AdapterPool implements AutoCloseable {
             parts.add(part);
         }
         return acquire(tenant, new Variant.Key(wanted, parts), patience);
+    }
+
+    /** Takes a hold once more on what a lease was for: what was asked for or, where that stands for nothing any more, the versions that it stood for. */
+    public CompletableFuture<Lease> again(Lease lost, String tenant, Duration patience) {
+        boolean there = lost.wanted().stream().allMatch(one -> resolve(tenant, one.name()).isPresent());
+        return there ? acquire(tenant, lost.wanted(), patience) : acquire(tenant, lost.resident.variant.key, patience);
     }
 
     private CompletableFuture<Lease> acquire(String tenant, Variant.Key key, Duration patience) {

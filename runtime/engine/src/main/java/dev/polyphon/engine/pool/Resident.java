@@ -12,6 +12,8 @@ final class Resident {
     boolean checking;
     long checkedAt = System.nanoTime();
     int users;
+    /** Holds of requests that wait to begin. */
+    int promised;
     /** Out of service: it goes as soon as nobody uses it. */
     boolean retired;
     private int uses;

@@ -30,7 +30,7 @@ final class Variants {
     Variants(Executor executor, Slots slots) {
         this.executor = executor;
         this.slots = slots;
-        slots.onEviction(this::evict);
+        slots.onLeaving(this::evict, this::takeNoMore);
     }
 
     /** A hold on a variant that is in memory, or null. */
@@ -101,13 +101,40 @@ final class Variants {
 
     /** Ends a hold. Frees nothing itself, so that it may be called by who must not wait. */
     synchronized void release(Resident resident) {
-        if (--resident.users == 0) {
-            if (resident.retired) {
+        // What rests may give way at once, and is then another's to free.
+        boolean retired = resident.retired;
+        slots.release(resident);
+        if (resident.users == 0) {
+            if (retired) {
                 free(resident);
             } else {
-                slots.rest(resident);
                 vacate();
             }
+        }
+    }
+
+    /** A hold becomes a promise: while nobody uses the adapter, it may give way. */
+    synchronized void loosen(Resident resident) {
+        resident.promised++;
+        release(resident);
+    }
+
+    /** A promise becomes a hold again, or, false, is no more, because the adapter has gone or is about to. */
+    synchronized boolean fasten(Resident resident) {
+        resident.promised--;
+        if (resident.retired) {
+            return false;
+        }
+        slots.use(resident);
+        return true;
+    }
+
+    /** A promise is not needed any more. */
+    synchronized void forgo(Resident resident) {
+        resident.promised--;
+        if (!resident.retired && resident.users == 0 && resident.promised == 0) {
+            slots.rest(resident);
+            vacate();
         }
     }
 
@@ -219,6 +246,14 @@ final class Variants {
         all.remove(resident.variant.key, resident.variant);
         resident.variant.removed = true;
         withdraw(resident);
+    }
+
+    /** Takes out of service what is in use, for others to have its room when it no longer is. Merged ones stay: they are used as long as they are. */
+    private void takeNoMore(Resident resident) {
+        if (resident.variant.key.parts().stream().noneMatch(part -> merged.containsKey(part.number()))) {
+            all.remove(resident.variant.key, resident.variant);
+            retire(resident.variant);
+        }
     }
 
     private void withdraw(Resident resident) {

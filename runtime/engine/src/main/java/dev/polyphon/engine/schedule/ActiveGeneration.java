@@ -15,13 +15,27 @@ import java.util.List;
 
 /** A request inside the step loop: its continuations and the sink that hears of them. */
 public final class ActiveGeneration {
+    /** What a generation needs of others while it is computed. Called on the step loop's thread; waits for nothing. */
+    public interface Hold {
+        /** Takes hold before anything is computed; false when what is needed is gone. */
+        boolean fasten();
+
+        /** Instead of being computed, the generation has left the step loop for want of it; its sink has heard nothing. */
+        void lost();
+
+        /** The generation has ended, its sink has heard so. */
+        void release();
+    }
+
     private final Scheduling scheduling;
     private final TokenSink sink;
-    private final Runnable onEnd;
+    private final Hold hold;
     private final List<Continuation> continuations = new ArrayList<>();
     private final Standing standing;
     private final long arrived;
     private int open;
+    private boolean held;
+    private boolean lost;
     private boolean started;
     private boolean ended;
 
@@ -51,14 +65,14 @@ public final class ActiveGeneration {
      * @param policy says whom its service is counted to, and whose prefixes it uses
      * @param adapters what it asks for
      * @param arrived when the request arrived, by {@link StepLoop#now}
-     * @param onEnd runs once, after the last call to the sink, on the step loop's thread
+     * @param hold taken before its first step, and released or lost once
      */
-    public ActiveGeneration(SchedulePolicy policy, Scheduling scheduling, List<AdapterWeight> adapters, long arrived, TokenSink sink, Runnable onEnd) {
+    public ActiveGeneration(SchedulePolicy policy, Scheduling scheduling, List<AdapterWeight> adapters, long arrived, TokenSink sink, Hold hold) {
         this.scheduling = scheduling;
         this.standing = Standing.of(scheduling, policy.fairness().client(scheduling.tenant(), adapters), policy.prefixCache().scope(scheduling), arrived);
         this.arrived = arrived;
         this.sink = sink;
-        this.onEnd = onEnd;
+        this.hold = hold;
     }
 
     /** Adds a continuation; all are added before the generation is submitted. */
@@ -86,6 +100,23 @@ public final class ActiveGeneration {
 
     long arrived() {
         return arrived;
+    }
+
+    /** Whether what it needs is there; from then on it is held. */
+    boolean ready() {
+        held = held || hold.fasten();
+        return held;
+    }
+
+    /** It leaves without a word. */
+    void leave() {
+        lost = true;
+        hold.lost();
+    }
+
+    /** Whether it has left. */
+    boolean lost() {
+        return lost;
     }
 
     /** Whether any of its tokens were computed. */
@@ -139,7 +170,7 @@ public final class ActiveGeneration {
     private void end() {
         if (!ended) {
             ended = true;
-            onEnd.run();
+            hold.release();
         }
     }
 }

@@ -114,6 +114,18 @@ final class PrefixCache {
         }
     }
 
+    /** Takes back what was made known of a step's work. */
+    void withdraw(Work work) {
+        Sequence sequence = work.sequence();
+        for (int i = work.firstBlock(blockSize); i < sequence.chained(); i++) {
+            int block = sequence.blocks()[i];
+            if (keys[block] != null) {
+                forget(block);
+                blocks.drop(block);
+            }
+        }
+    }
+
     private Key key(Sequence sequence, int index, long before) {
         int start = index * blockSize;
         int end = start + blockSize;

@@ -33,6 +33,11 @@ final class Scheduler {
 
     /** Hears what the scheduler decided, while it plans: it must not call the scheduler. */
     interface Listener {
+        /** Whether a sequence can begin; otherwise it leaves the queue. */
+        default boolean ready(Sequence sequence) {
+            return true;
+        }
+
         /** A sequence enters the batch, for the first time or again. */
         void admitted(Sequence sequence);
 
@@ -121,9 +126,20 @@ final class Scheduler {
         }
     }
 
-    /** Forgets what the last plan would have computed, and did not. */
+    /** Forgets all that was computed: nobody knows what the last plan did. */
     void failed() {
         cache.clear();
+    }
+
+    /** What a plan computes is not for others to find. */
+    void withdraw(List<Work> works) {
+        works.forEach(cache::withdraw);
+    }
+
+    /** Takes a sequence out of the batch whose part of the last plan cannot be computed, to be computed again later. */
+    void putBack(Sequence sequence) {
+        leave(sequence);
+        queue.wait(sequence);
     }
 
     /** The next step's work, sequences with the same adapter side by side; empty only when there is nothing to do. */
@@ -175,6 +191,10 @@ final class Scheduler {
                 int[] cached = cache.find(first);
                 admitting = fits(first, cached);
                 if (!admitting) {
+                    continue;
+                }
+                if (!first.begun() && !listener.ready(first)) {
+                    queue.remove(first);
                     continue;
                 }
                 enter(first, cached);
@@ -275,9 +295,8 @@ final class Scheduler {
     }
 
     private void preempt(Sequence sequence) {
-        leave(sequence);
+        putBack(sequence);
         plan.removeIf(work -> work.sequence() == sequence);
-        queue.wait(sequence);
         listener.preempted(sequence);
     }
 

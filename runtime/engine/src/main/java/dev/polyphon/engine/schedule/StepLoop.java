@@ -1,11 +1,7 @@
 package dev.polyphon.engine.schedule;
 
-import dev.polyphon.engine.backend.Batch;
-import dev.polyphon.engine.backend.Draw;
 import dev.polyphon.engine.backend.KvCache;
-import dev.polyphon.engine.model.AdapterPlan;
 import dev.polyphon.engine.model.AdapterPlan.Segment;
-import dev.polyphon.engine.model.AdapterWeights.Prefix;
 import dev.polyphon.engine.model.Decoder;
 import dev.polyphon.engine.sample.Choice;
 import dev.polyphon.engine.schedule.ActiveGeneration.Continuation;
@@ -41,16 +37,13 @@ public final class StepLoop implements AutoCloseable {
     }
 
     private final Decoder decoder;
-    private final KvCache cache;
-    private final int vocabulary;
+    private final Forward forward;
+    private final FaultIsolation isolation;
     private final RuntimeObserver observer;
     private final BetweenSteps between;
     private final BlockPool blocks;
     private final PrefixCache prefixes;
     private final Scheduler scheduler;
-    private final float[] logits;
-    /** Hidden states of a step, once some were wanted. */
-    private float[] states = {};
     private final Queue<Message> inbox = new ConcurrentLinkedQueue<>();
     private final Thread thread;
     private volatile boolean stopping;
@@ -66,7 +59,8 @@ public final class StepLoop implements AutoCloseable {
     private final Supplier<Duration> retryAfter;
     /** Generations whose sinks failed while the step was planned; they end after it, since it counts on what it computes for them. */
     private final Map<ActiveGeneration, RuntimeException> brokenAtStart = new HashMap<>();
-    private AdapterPlan adapterPlan = AdapterPlan.NONE;
+    /** Generations whose turn came in vain while the step was planned. */
+    private final Set<ActiveGeneration> unready = new HashSet<>();
 
     /**
      * Starts the loop.
@@ -80,8 +74,8 @@ public final class StepLoop implements AutoCloseable {
     public StepLoop(Decoder decoder, KvCache cache, BlockMemory memory, int vocabulary, SchedulePolicy policy, Supplier<Duration> retryAfter,
             RuntimeObserver observer, BetweenSteps between) {
         this.decoder = decoder;
-        this.cache = cache;
-        this.vocabulary = vocabulary;
+        forward = new Forward(decoder, cache, vocabulary);
+        isolation = new FaultIsolation(cache.blockSize(), new Computing());
         this.retryAfter = retryAfter;
         this.observer = observer;
         this.between = between;
@@ -89,7 +83,6 @@ public final class StepLoop implements AutoCloseable {
         prefixes = new PrefixCache(blocks, cache.blockSize());
         scheduler = new Scheduler(new Scheduler.Limits(decoder.maxLogitRows(), decoder.maxRows(), cache.blockSize()), policy, blocks, prefixes,
                 new Listener());
-        logits = new float[decoder.maxLogitRows() * vocabulary];
         publish();
         thread = Thread.ofPlatform().name("polyphon-step").unstarted(this::run);
         if (memory != null) {
@@ -98,12 +91,12 @@ public final class StepLoop implements AutoCloseable {
         thread.start();
     }
 
-    /** Hands a generation over; from then on its sink is called. */
+    /** Hands a generation over; from then on its sink is called, unless it is lost. */
     public void submit(ActiveGeneration generation) {
         send(new Message.Submit(generation));
     }
 
-    /** Ends a generation before the next step. */
+    /** Ends a generation before the next step; nothing when it is lost. */
     public void cancel(ActiveGeneration generation) {
         send(new Message.Cancel(generation));
     }
@@ -212,6 +205,9 @@ public final class StepLoop implements AutoCloseable {
     }
 
     private void cancelNow(ActiveGeneration generation) {
+        if (generation.lost()) {
+            return;
+        }
         for (Continuation c : generation.continuations()) {
             if (!c.finished) {
                 scheduler.remove(c);
@@ -221,6 +217,16 @@ public final class StepLoop implements AutoCloseable {
     }
 
     private final class Listener implements Scheduler.Listener {
+        @Override
+        public boolean ready(Sequence sequence) {
+            ActiveGeneration generation = ((Continuation) sequence).generation;
+            boolean ready = generation.ready();
+            if (!ready) {
+                unready.add(generation);
+            }
+            return ready;
+        }
+
         @Override
         public void admitted(Sequence sequence) {
             ActiveGeneration generation = ((Continuation) sequence).generation;
@@ -252,102 +258,112 @@ public final class StepLoop implements AutoCloseable {
 
     private void step() {
         long start = System.nanoTime();
-        List<Work> plan = scheduler.plan();
+        List<Work> plan = List.copyOf(scheduler.plan());
+        for (ActiveGeneration generation : unready) {
+            generation.continuations().forEach(scheduler::remove);
+            guarded(generation, generation::leave);
+        }
+        unready.clear();
         if (plan.isEmpty()) {
             return;
         }
-        StepRows step = StepRows.of(plan);
-        Batch batch = step.batch();
-        int[] logitRows = new int[plan.size()];
-        Draw[] draws = new Draw[plan.size()];
-        int[] tokens = new int[plan.size()];
-        int count = 0;
+        int rows = 0;
         int decodeRows = 0;
-        for (int i = 0; i < plan.size(); i++) {
-            Work work = plan.get(i);
-            if (draws(work)) {
-                draws[count] = ((Continuation) work.sequence()).sampler.draw();
-                logitRows[count++] = batch.firstRow()[i + 1] - 1;
-            }
+        for (Work work : plan) {
+            rows += work.rows();
             if (work.rows() == 1 && work.sequence().generated() > 0) {
                 decodeRows++;
             }
         }
-        AdapterPlan adapters = adapterPlan(step.segments());
-        boolean chosen;
+        if (isolation.run(plan)) {
+            long nanos = System.nanoTime() - start;
+            scheduler.computed(nanos);
+            observer.step(new RuntimeObserver.Step(Duration.ofNanos(nanos), plan.size(), distinct(forward.segments()), decodeRows, rows - decodeRows));
+            between(rows, nanos);
+        }
+        if (!brokenAtStart.isEmpty()) {
+            new HashMap<>(brokenAtStart).keySet().forEach(this::endBroken);
+        }
+    }
+
+    private void between(int rows, long nanos) {
         try {
-            writePrefixes(plan);
-            chosen = decoder.forward(batch, adapters, cache, hidden(plan, batch), logitRows, count, draws, tokens, logits);
-        } catch (RuntimeException e) {
-            LOG.error("a step of {} sequences failed", plan.size(), e);
-            for (Work work : plan) {
-                fail(((Continuation) work.sequence()).generation, RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "a step of the engine failed: " + e));
+            between.after(decoder, rows, forward.segments(), nanos);
+        } catch (RuntimeException | Error e) {
+            LOG.error("what was done after a step failed", e);
+        }
+    }
+
+    /** Ends a generation whose sink failed at the start. */
+    private void endBroken(ActiveGeneration generation) {
+        RuntimeException cause = brokenAtStart.remove(generation);
+        if (cause != null) {
+            guarded(generation, () -> {
+                throw cause;
+            });
+        }
+    }
+
+    private final class Computing implements FaultIsolation.Step {
+        @Override
+        public void compute(List<Work> part) {
+            forward.compute(part);
+        }
+
+        @Override
+        public void computed(List<Work> part) {
+            for (Work work : part) {
+                work.sequence().advance(work.rows());
             }
-            brokenAtStart.clear();
-            scheduler.failed();
-            return;
-        }
-        for (Work work : plan) {
-            work.sequence().advance(work.rows());
-        }
-        brokenAtStart.forEach((generation, e) -> guarded(generation, () -> {
-            throw e;
-        }));
-        brokenAtStart.clear();
-        pool(plan);
-        int next = 0;
-        for (Work work : plan) {
-            if (draws(work)) {
-                Continuation continuation = (Continuation) work.sequence();
-                int row = next++;
-                if (!continuation.finished) {
-                    guarded(continuation.generation, () -> next(continuation, chosen && draws[row] != null
-                            ? continuation.sampler.chosen(tokens[row])
-                            : continuation.sampler.next(logits, row * vocabulary)));
+            if (!brokenAtStart.isEmpty()) {
+                part.forEach(work -> endBroken(((Continuation) work.sequence()).generation));
+            }
+            pool(part);
+            int next = 0;
+            for (Work work : part) {
+                if (Forward.draws(work)) {
+                    Continuation continuation = (Continuation) work.sequence();
+                    int place = next++;
+                    if (!continuation.finished) {
+                        guarded(continuation.generation, () -> next(continuation, forward.choice(continuation, place)));
+                    }
                 }
             }
         }
-        long nanos = System.nanoTime() - start;
-        scheduler.computed(nanos);
-        between.after(decoder, batch.rows(), adapters.segments(), nanos);
-        observer.step(new RuntimeObserver.Step(Duration.ofNanos(nanos), plan.size(), distinct(adapters), decodeRows,
-                batch.rows() - decodeRows));
-    }
 
-    /** Whether a token follows on a sequence's work. */
-    private static boolean draws(Work work) {
-        return work.samples() && ((Continuation) work.sequence()).pooled == null;
-    }
-
-    /** The rows whose hidden states are pooled. */
-    private Decoder.Hidden hidden(List<Work> plan, Batch batch) {
-        int[] rows = null;
-        int count = 0;
-        for (int i = 0; i < plan.size(); i++) {
-            Work work = plan.get(i);
-            Pooled pooled = ((Continuation) work.sequence()).pooled;
-            if (pooled != null) {
-                rows = rows == null ? new int[batch.rows()] : rows;
-                for (int r = batch.firstRow()[i] + pooled.first(work) - work.from(); r < batch.firstRow()[i + 1]; r++) {
-                    rows[count++] = r;
-                }
-            }
+        @Override
+        public void broken(List<Work> plan) {
+            scheduler.withdraw(plan);
+            observer.stepFailed();
         }
-        if (count == 0) {
-            return Decoder.Hidden.NONE;
+
+        @Override
+        public void failed(Work work, Throwable cause) {
+            ActiveGeneration generation = ((Continuation) work.sequence()).generation;
+            brokenAtStart.remove(generation);
+            observer.sequenceFailed(generation.scheduling().tenant());
+            fail(generation, RuntimeFault.of(RuntimeFault.Kind.INTERNAL, "a step of the engine failed: " + cause));
         }
-        states = states.length == 0 ? new float[decoder.maxRows() * decoder.width()] : states;
-        return new Decoder.Hidden(rows, count, states);
+
+        @Override
+        public void putBack(Work work) {
+            scheduler.putBack(work.sequence());
+        }
+
+        @Override
+        public boolean open(Work work) {
+            return !((Continuation) work.sequence()).finished;
+        }
     }
 
-    /** Hands the hidden states of the step to those that pool them. */
-    private void pool(List<Work> plan) {
+    /** Hands hidden states to those that pool them. */
+    private void pool(List<Work> part) {
         int at = 0;
-        for (Work work : plan) {
+        for (Work work : part) {
             Continuation continuation = (Continuation) work.sequence();
             if (continuation.pooled != null) {
                 int from = at;
-                at += (work.from() + work.rows() - continuation.pooled.first(work)) * decoder.width();
+                at += (work.from() + work.rows() - continuation.pooled.first(work)) * forward.width();
                 if (!continuation.finished) {
                     guarded(continuation.generation, () -> pool(continuation, work, from));
                 }
@@ -356,7 +372,7 @@ public final class StepLoop implements AutoCloseable {
     }
 
     private void pool(Continuation continuation, Work work, int from) {
-        continuation.pooled.add(work, states, from);
+        continuation.pooled.add(work, forward.states(), from);
         if (work.samples()) {
             continuation.pooled.finish();
             finish(continuation, "", FinishReason.STOP);
@@ -411,32 +427,15 @@ public final class StepLoop implements AutoCloseable {
     private void failAll(RuntimeFault fault) {
         Set<ActiveGeneration> generations = new HashSet<>();
         brokenAtStart.clear();
+        unready.clear();
         scheduler.failed();
         scheduler.everything().forEach(s -> generations.add(((Continuation) s).generation));
         generations.forEach(g -> fail(g, fault));
         publish();
     }
 
-    /** The plan of the step before, when the same adapters still have the same rows. */
-    private AdapterPlan adapterPlan(List<Segment> segments) {
-        if (!segments.equals(adapterPlan.segments())) {
-            adapterPlan = segments.isEmpty() ? AdapterPlan.NONE : new AdapterPlan(segments);
-        }
-        return adapterPlan;
-    }
-
-    /** Sequences that begin, or begin again, get the keys and values that their adapter brings along. */
-    private void writePrefixes(List<Work> plan) {
-        for (Work work : plan) {
-            Sequence sequence = work.sequence();
-            if (sequence.given() > 0 && work.from() == sequence.given()) {
-                decoder.writePrefix((Prefix.KeysValues) sequence.adapter().prefix(), sequence.blocks(), cache);
-            }
-        }
-    }
-
-    private static int distinct(AdapterPlan plan) {
-        return (int) plan.segments().stream().map(Segment::adapter).distinct().count();
+    private static int distinct(List<Segment> segments) {
+        return (int) segments.stream().map(Segment::adapter).distinct().count();
     }
 
     /** Stops after the step under way; what is left fails. */

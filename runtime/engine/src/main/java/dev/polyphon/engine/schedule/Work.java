@@ -7,4 +7,9 @@ public record Work(Sequence sequence, int from, int rows) {
     public boolean samples() {
         return from + rows == sequence.length();
     }
+
+    /** The first of the sequence's blocks that is written to. */
+    int firstBlock(int blockSize) {
+        return from == sequence.given() ? 0 : from / blockSize;
+    }
 }

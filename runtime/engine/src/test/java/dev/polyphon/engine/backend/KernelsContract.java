@@ -263,7 +263,7 @@ public abstract class KernelsContract {
     /** A linear layer and deltas of its outputs in one operation have the bits of the two. */
     @Test
     void lowRankWithALinearLayerHasTheSameBits() {
-        for (int seed = 0; seed < rounds(30); seed++) {
+        for (int seed = 0; seed < rounds(60); seed++) {
             Random random = new Random(seed);
             try (Arena arena = Arena.ofShared()) {
                 int rows = upTo(random, 200);
@@ -276,15 +276,16 @@ public abstract class KernelsContract {
                     List<LowRank> deltas = new ArrayList<>();
                     List<LowRank> after = new ArrayList<>();
                     for (int p = upTo(random, 3); p > 0; p--) {
-                        int out = upTo(random, 300);
-                        Weight w = kernels.weight(RandomData.matrix(arena, DType.Q8_0, out, in, random));
+                        int out = random.nextBoolean() ? 32 * upTo(random, 10) : upTo(random, 300);
+                        Weight w = kernels.weight(RandomData.matrix(arena, random.nextInt(4) == 0 ? DType.F16 : DType.Q8_0, out, in, random));
                         together.add(new Projection(w, null, kernels.tensor(rows, out)));
                         apart.add(new Projection(w, null, kernels.tensor(rows, out)));
                         for (int first = random.nextInt(rows); first < rows;) {
-                            int count = Math.min(rows - first, upTo(random, 40));
-                            int rank = upTo(random, 40);
-                            Weight a = kernels.weight(RandomData.matrix(arena, DType.F16, rank, in, random));
-                            Weight b = kernels.weight(RandomData.matrix(arena, DType.F16, out, rank, random));
+                            int count = random.nextBoolean() ? 1 : Math.min(rows - first, upTo(random, 40));
+                            int rank = random.nextBoolean() ? 8 * upTo(random, 8) : upTo(random, 40);
+                            DType type = new DType[] {DType.F16, DType.F16, DType.F32, DType.BF16}[random.nextInt(4)];
+                            Weight a = kernels.weight(RandomData.matrix(arena, type, rank, in, random));
+                            Weight b = kernels.weight(RandomData.matrix(arena, type, out, rank, random));
                             deltas.add(new LowRank(first, count, a, b, 2, together.getLast().out()));
                             after.add(new LowRank(first, count, a, b, 2, apart.getLast().out()));
                             first += count + random.nextInt(3);

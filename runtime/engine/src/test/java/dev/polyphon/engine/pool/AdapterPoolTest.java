@@ -30,6 +30,8 @@ import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.Stream;
 import net.jqwik.api.ForAll;
@@ -106,7 +108,7 @@ class AdapterPoolTest {
     }
 
     @Property(tries = 60)
-    void leaksNothingWhateverHappens(@ForAll @Size(min = 1, max = 80) List<@IntRange(max = 64) Integer> actions, @ForAll @IntRange(max = 4) int room)
+    void leaksNothingWhateverHappens(@ForAll @Size(min = 1, max = 80) List<@IntRange(max = 75) Integer> actions, @ForAll @IntRange(max = 4) int room)
             throws IOException {
         Path root = Files.createTempDirectory("pool");
         open.clear();
@@ -133,6 +135,8 @@ class AdapterPoolTest {
                                 held.remove(lease);
                             });
                     case 12 -> held.stream().filter(lease -> !lease.isDone()).findFirst().ifPresent(lease -> lease.cancel(false));
+                    case 13 -> succeeded(held).skip(action % 3).findFirst().ifPresent(lease -> lease.join().loosen());
+                    case 14 -> succeeded(held).skip(action % 3).findFirst().filter(lease -> !lease.join().fasten()).ifPresent(held::remove);
                     case 8 -> write(root.resolve(name), (action % 2 == 0 ? "bad " : "new ") + held.size());
                     case 9 -> {
                         if (live) {
@@ -154,7 +158,7 @@ class AdapterPoolTest {
                 }
                 assertThat((long) open.size() * BYTES).as("no memory that is not accounted for").isLessThanOrEqualTo(pool.bytes());
                 assertThat(pool.bytes()).as("the budget").isLessThanOrEqualTo((long) room * BYTES);
-                succeeded(held).forEach(lease -> assertThat(open).as("in use").contains(lease.join().weights()));
+                succeeded(held).filter(lease -> lease.join().fastened()).forEach(lease -> assertThat(open).as("in use").contains(lease.join().weights()));
             }
             turn();
             while (!held.stream().allMatch(CompletableFuture::isDone)) {
@@ -261,6 +265,100 @@ class AdapterPoolTest {
                 order.get(i).join().close();
                 turn();
             }
+        }
+    }
+
+    /** Tenants whose requests wait in the queue, so that their adapters are only kept for them. */
+    @Property(tries = 60)
+    void keepsRoomForWaitingRequestsOfAllTenantsAlike(@ForAll @Size(min = 1, max = 60) List<@IntRange(max = 44) Integer> actions,
+            @ForAll @IntRange(min = 1, max = 6) int room) throws IOException {
+        Path root = Files.createTempDirectory("pool");
+        try (AdapterPool pool = pool((long) room * BYTES)) {
+            Map<String, Set<String>> kept = new TreeMap<>();
+            Map<String, List<CompletableFuture<AdapterPool.Lease>>> awaited = new TreeMap<>();
+            List<AdapterPool.Lease> loose = new ArrayList<>();
+            int asked = 0;
+            for (int action : actions) {
+                String tenant = "t" + action % 3;
+                if (action < 36) {
+                    String name = tenant + "-" + asked++;
+                    pool.catalog().register(AdapterRegistration.folder(name, "base", write(root.resolve(name), name)));
+                    awaited.computeIfAbsent(tenant, t -> new ArrayList<>()).add(pool.acquire(tenant, List.of(new AdapterWeight(name)), Scheduling.NO_LIMIT));
+                } else if (!loose.isEmpty()) {
+                    // One begins, and ends; it may have to wait for its adapter again.
+                    AdapterPool.Lease lease = loose.remove(action % loose.size());
+                    if (lease.fasten()) {
+                        lease.close();
+                    } else {
+                        String owner = lease.wanted().getFirst().name().substring(0, 2);
+                        awaited.get(owner).add(pool.again(lease, owner, Scheduling.NO_LIMIT));
+                    }
+                }
+                turn();
+                for (int before = -1; before != loose.size(); turn()) {
+                    before = loose.size();
+                    for (var leases : awaited.values()) {
+                        for (var lease : succeeded(leases).toList()) {
+                            leases.remove(lease);
+                            lease.join().loosen();
+                            loose.add(lease.join());
+                        }
+                    }
+                }
+                kept.clear();
+                pool.catalog().list(AdapterQuery.all(100)).adapters().stream().filter(AdapterInfo::loaded)
+                        .filter(info -> loose.stream().anyMatch(lease -> lease.wanted().getFirst().name().equals(info.name())))
+                        .forEach(info -> kept.computeIfAbsent(info.name().substring(0, 2), t -> new TreeSet<>()).add(info.name()));
+                awaited.forEach((waits, leases) -> {
+                    if (!leases.isEmpty()) {
+                        int own = kept.getOrDefault(waits, Set.of()).size();
+                        kept.forEach((other, adapters) -> assertThat(adapters).as("what is kept for %s while %s waits, which has %d", other, waits, own)
+                                .hasSizeLessThanOrEqualTo(other.equals(waits) ? room : own + 1));
+                    }
+                });
+            }
+            loose.forEach(AdapterPool.Lease::close);
+            turn();
+            List<CompletableFuture<AdapterPool.Lease>> left = new ArrayList<>(awaited.values().stream().flatMap(List::stream).toList());
+            while (!left.isEmpty()) {
+                List<CompletableFuture<AdapterPool.Lease>> served = succeeded(left).toList();
+                assertThat(served).as("nobody is forgotten").isNotEmpty();
+                served.forEach(lease -> lease.join().close());
+                left.removeAll(served);
+                turn();
+            }
+        } finally {
+            tasks.clear();
+            try (var files = Files.walk(root)) {
+                files.sorted(java.util.Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
+            }
+        }
+    }
+
+    @org.junit.jupiter.api.Test
+    void whoWaitsLongGetsRoomFromAdaptersThatAreAlwaysInUse(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(PoolOptions.of(BYTES).withTurnTime(Duration.ZERO))) {
+            register(pool.catalog(), root, 2);
+            var running = acquire(pool, "a0");
+            turn();
+            var quiet = pool.acquire("quiet", List.of(new AdapterWeight("a1")), Scheduling.NO_LIMIT);
+            turn();
+            // From here on somebody always uses the adapter, if it takes new requests.
+            var next = acquire(pool, "a0");
+            running.join().close();
+            turn();
+            for (int i = 0; i < 5 && !quiet.isDone(); i++) {
+                var later = acquire(pool, "a0");
+                turn();
+                next.join().close();
+                turn();
+                next = later;
+            }
+            assertThat(quiet).isCompleted();
+            assertThat(next).as("in line behind").isNotDone();
+            quiet.join().close();
+            turn();
+            next.join().close();
         }
     }
 

@@ -35,6 +35,7 @@ class PrefixCacheTest {
             @ForAll @IntRange(min = 0, max = 24) int extraTokens, @ForAll @IntRange(min = 1, max = 6) int blockSize,
             @ForAll @IntRange(min = 4, max = 40) int blockCount) {
         World crowd = new World(seed, maxSequences, maxSequences + extraTokens, blockSize, blockCount);
+        crowd.someUnready = true;
         int[] start = crowd.random.ints(30, 0, 3).toArray();
         int arrivals = 40;
         for (int i = 0; i < 3000 && (arrivals > 0 || !crowd.goal.isEmpty()); i++) {

@@ -14,6 +14,7 @@ class SchedulerTest {
             @ForAll @IntRange(min = 0, max = 24) int extraTokens, @ForAll @IntRange(min = 1, max = 8) int blockSize,
             @ForAll @IntRange(min = 1, max = 40) int blockCount, @ForAll @IntRange(min = 1, max = 5) int clients) {
         World world = new World(seed, maxSequences, maxSequences + extraTokens, blockSize, blockCount);
+        world.someUnready = true;
         int arrivals = 30;
         for (int i = 0; i < 2000 && (arrivals > 0 || !world.goal.isEmpty()); i++) {
             while (arrivals > 0 && world.random.nextInt(3) == 0) {

@@ -78,6 +78,7 @@ class SharedMemoryTest {
         Deque<Runnable> frees = new ArrayDeque<>();
         BlockPool blocks = new BlockPool(cache.blocks(), new BlockMemory(cache, account, frees::add));
         World world = new World(seed, maxSequences, maxSequences + extraTokens, blockSize, blocks, sure);
+        world.someUnready = true;
         int arrivals = arriving;
         long wanted = 0;
         int waited = 0;

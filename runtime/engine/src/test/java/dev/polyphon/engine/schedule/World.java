@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.function.Predicate;
 import java.util.stream.IntStream;
 
 /** A scheduler whose sequences are "computed" by counting, with every invariant checked at every step. */
@@ -32,6 +33,10 @@ final class World {
     final List<AdapterWeights> adapters = new ArrayList<>();
     /** By sequence, the length at which it ends. */
     final Map<Sequence, Integer> goal = new LinkedHashMap<>();
+    /** Whether some sequences are not ready when their turn comes. */
+    boolean someUnready;
+    /** Those that were not ready when their turn came, and will be added again. */
+    final List<Sequence> unready = new ArrayList<>();
     final Set<Sequence> preempted = new HashSet<>();
     /** Priced tokens that each client was given, those computed again not counted. */
     final Map<String, Double> service = new HashMap<>();
@@ -41,6 +46,11 @@ final class World {
     private final int longest;
     int finished;
     private long now;
+    /** Which work cannot be computed at once; none unless a test says so. */
+    Predicate<List<Work>> fails = part -> false;
+    final Set<Sequence> failed = new HashSet<>();
+    int putBack;
+    private final FaultIsolation isolation;
 
     World(long seed, int maxSequences, int stepTokens, int blockSize, int blockCount) {
         this(seed, maxSequences, stepTokens, blockSize, new BlockPool(blockCount), blockCount);
@@ -55,10 +65,21 @@ final class World {
         limits = new Scheduler.Limits(maxSequences, stepTokens, blockSize);
         prefixes = new PrefixCache(blocks, blockSize);
         content = new long[blockCount][blockSize];
+        isolation = new FaultIsolation(blockSize, new Computing());
         scheduler = new Scheduler(limits, SchedulePolicy.DEFAULT.withTokenTime(Duration.ofNanos(100)).withClusterTime(Duration.ofNanos(CLUSTER_TIME)), blocks, prefixes, new Scheduler.Listener() {
             @Override
+            public boolean ready(Sequence sequence) {
+                assertThat(sequence.begun()).as("who has begun is ready").isFalse();
+                boolean ready = !someUnready || random.nextInt(8) > 0;
+                if (!ready) {
+                    unready.add(sequence);
+                }
+                return ready;
+            }
+
+            @Override
             public void admitted(Sequence sequence) {
-                goal.keySet().stream().filter(s -> !s.admitted() && s.client() == sequence.client()).forEach(passed -> assertThat(
+                goal.keySet().stream().filter(s -> !s.admitted() && !unready.contains(s) && s.client() == sequence.client()).forEach(passed -> assertThat(
                         sequence.standing().turn() - passed.standing().turn()).as("how much later one was due that passed another").isLessThanOrEqualTo(CLUSTER_TIME));
             }
 
@@ -124,46 +145,98 @@ final class World {
     void cancelSome() {
         goal.keySet().stream().filter(s -> random.nextInt(20) == 0).toList().forEach(s -> {
             scheduler.remove(s);
+            unready.remove(s);
             goal.remove(s);
         });
     }
 
     List<Work> step() {
         now++;
-        List<Work> plan = scheduler.plan();
-        assertThat(plan.isEmpty()).as("work-conserving").isEqualTo(goal.isEmpty());
-        checkPlan(plan);
-        compute(plan);
-        for (Work work : plan) {
-            boolean samples = work.samples();
-            Sequence s = work.sequence();
-            s.advance(work.rows());
-            int end = s.prefixLength() + s.promptTokens();
-            int before = paid.getOrDefault(s, Math.max(s.given(), Math.min(work.from(), end)));
-            int promptRows = Math.max(0, Math.min(s.computed(), end) - before);
-            paid.put(s, before + promptRows);
-            service.merge(s.standing().client(), promptRows + (samples ? OUTPUT_PRICE : 0), Double::sum);
-            if (samples) {
-                scheduler.append(s, 7);
-                if (s.length() >= goal.get(s)) {
-                    scheduler.remove(s);
-                    goal.remove(s);
-                    finished++;
-                }
+        unready.removeIf(s -> {
+            boolean comes = random.nextInt(3) > 0;
+            if (comes) {
+                scheduler.add(s);
             }
+            return comes;
+        });
+        List<Work> plan = scheduler.plan();
+        assertThat(plan.isEmpty()).as("work-conserving").isEqualTo(unready.containsAll(goal.keySet()));
+        checkPlan(plan);
+        if (isolation.run(plan)) {
+            scheduler.computed(1 + random.nextInt(300));
         }
-        scheduler.computed(1 + random.nextInt(300));
         checkBlocks();
         return plan;
+    }
+
+    private final class Computing implements FaultIsolation.Step {
+        @Override
+        public void compute(List<Work> part) {
+            if (fails.test(part)) {
+                part.forEach(work -> write(work, new long[work.sequence().length()]));
+                throw new IllegalStateException("an injected fault");
+            }
+            World.this.compute(part);
+        }
+
+        @Override
+        public void computed(List<Work> part) {
+            part.forEach(World.this::computed);
+        }
+
+        @Override
+        public void broken(List<Work> plan) {
+            scheduler.withdraw(plan);
+        }
+
+        @Override
+        public void failed(Work work, Throwable cause) {
+            scheduler.remove(work.sequence());
+            goal.remove(work.sequence());
+            failed.add(work.sequence());
+        }
+
+        @Override
+        public void putBack(Work work) {
+            scheduler.putBack(work.sequence());
+            putBack++;
+        }
+
+        @Override
+        public boolean open(Work work) {
+            return goal.containsKey(work.sequence());
+        }
+    }
+
+    private void computed(Work work) {
+        boolean samples = work.samples();
+        Sequence s = work.sequence();
+        s.advance(work.rows());
+        int end = s.prefixLength() + s.promptTokens();
+        int before = paid.getOrDefault(s, Math.max(s.given(), Math.min(work.from(), end)));
+        int promptRows = Math.max(0, Math.min(s.computed(), end) - before);
+        paid.put(s, before + promptRows);
+        service.merge(s.standing().client(), promptRows + (samples ? OUTPUT_PRICE : 0), Double::sum);
+        if (samples) {
+            scheduler.append(s, 7);
+            if (s.length() >= goal.get(s)) {
+                scheduler.remove(s);
+                goal.remove(s);
+                finished++;
+            }
+        }
+    }
+
+    private void write(Work work, long[] values) {
+        for (int p = work.from() == work.sequence().given() ? 0 : work.from(); p < work.from() + work.rows(); p++) {
+            content[work.sequence().blocks()[p / limits.blockSize()]][p % limits.blockSize()] = values[p];
+        }
     }
 
     /** Writes what the planned rows leave in the cache, then looks whether each finds there what it would have computed alone. */
     private void compute(List<Work> plan) {
         for (Work work : plan) {
-            long[] alone = alone(work.sequence());
-            for (int p = work.from() == work.sequence().given() ? 0 : work.from(); p < work.from() + work.rows(); p++) {
-                content[work.sequence().blocks()[p / limits.blockSize()]][p % limits.blockSize()] = alone[p];
-            }
+            write(work, alone(work.sequence()));
         }
         for (Work work : plan) {
             long[] alone = alone(work.sequence());

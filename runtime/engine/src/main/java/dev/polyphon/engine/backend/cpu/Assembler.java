@@ -8,11 +8,16 @@ import java.io.ByteArrayOutputStream;
  */
 final class Assembler {
 
-    /** The general registers that a function may change. The System V ABI passes the first six integers in RDI, RSI, RDX, RCX, R8 and R9. */
+    /**
+     * General registers. The System V ABI passes the first six integers in RDI, RSI, RDX, RCX, R8 and R9, the others above the return address on the
+     * stack. A function may change all but RBX and RSP, which it must restore.
+     */
     enum Register {
         RAX(0),
         RCX(1),
         RDX(2),
+        RBX(3),
+        RSP(4),
         RSI(6),
         RDI(7),
         R8(8),
@@ -177,8 +182,11 @@ final class Assembler {
     private void address(int reg, Memory memory, int unit) {
         int displacement = memory.displacement;
         boolean small = displacement % unit == 0 && (byte) (displacement / unit) == displacement / unit;
-        code.write((small ? 0x40 : 0x80) | (reg & 7) << 3 | (memory.index == null ? memory.base.number & 7 : 4));
-        if (memory.index != null) {
+        boolean indexed = memory.index != null || memory.base == Register.RSP;
+        code.write((small ? 0x40 : 0x80) | (reg & 7) << 3 | (indexed ? 4 : memory.base.number & 7));
+        if (memory.base == Register.RSP) {
+            code.write(0x24); // No index: RSP's number stands for that.
+        } else if (indexed) {
             code.write(Integer.numberOfTrailingZeros(memory.scale) << 6 | (memory.index.number & 7) << 3 | memory.base.number & 7);
         }
         if (small) {
@@ -192,10 +200,58 @@ final class Assembler {
 
     /** PREFETCHT0: asks for the cache line, if there is one. */
     void prefetch(Memory line) {
+        prefetch(1, line);
+    }
+
+    /** PREFETCHT1: asks for it in the second cache. */
+    void prefetchFar(Memory line) {
+        prefetch(2, line);
+    }
+
+    private void prefetch(int hint, Memory line) {
         code.write(0x40 | line.indexBit3() << 1 | line.base.number >> 3);
         code.write(0x0F);
         code.write(0x18);
-        address(1, line, 1);
+        address(hint, line, 1);
+    }
+
+    /** One of the registers below R8. */
+    void push(Register from) {
+        code.write(0x50 | from.number);
+    }
+
+    void pop(Register to) {
+        code.write(0x58 | to.number);
+    }
+
+    void load(Register to, Memory from) {
+        withMemory(to, 0x8B, from);
+    }
+
+    void add(Register to, Memory from) {
+        withMemory(to, 0x03, from);
+    }
+
+    private void withMemory(Register to, int opcode, Memory from) {
+        code.write(0x48 | to.number >> 3 << 2 | from.indexBit3() << 1 | from.base.number >> 3);
+        code.write(opcode);
+        address(to.number, from, 1);
+    }
+
+    /** IMUL. */
+    void multiply(Register to, Register by) {
+        code.write(0x48 | to.number >> 3 << 2 | by.number >> 3);
+        code.write(0x0F);
+        code.write(0xAF);
+        code.write(0xC0 | (to.number & 7) << 3 | by.number & 7);
+    }
+
+    /** IMUL with a constant. */
+    void multiply(Register to, Register from, int by) {
+        code.write(0x48 | to.number >> 3 << 2 | from.number >> 3);
+        code.write(0x69);
+        code.write(0xC0 | (to.number & 7) << 3 | from.number & 7);
+        writeInt(by);
     }
 
     void add(Register to, int value) {
@@ -207,9 +263,7 @@ final class Assembler {
 
     /** LEA: the address itself. */
     void address(Register to, Memory of) {
-        code.write(0x48 | to.number >> 3 << 2 | of.indexBit3() << 1 | of.base.number >> 3);
-        code.write(0x8D);
-        address(to.number, of, 1);
+        withMemory(to, 0x8D, of);
     }
 
     /** Takes one from the register and jumps back to {@code place} unless it is zero then. */

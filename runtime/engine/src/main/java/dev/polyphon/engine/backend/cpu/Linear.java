@@ -9,6 +9,9 @@ import java.util.List;
 /**
  * Matrix products of activations with frozen matrices and with the low-rank deltas of adapters, panel by panel. By machine code, quantised panels are
  * multiplied with inputs quantised to 16 bits, which are made first.
+ *
+ * <p>Deltas that many rows share are added to a panel's sums while these are at hand; the inputs are shrunk before. Deltas of single rows are added to
+ * the outputs when all panels are multiplied, because then their factors have been fetched meanwhile.
  */
 final class Linear implements AutoCloseable {
     /** Multiply-adds below which waking others costs more than it gives. */
@@ -19,11 +22,11 @@ final class Linear implements AutoCloseable {
     private static final int QUANTISED_AT_ONCE = 4_000;
     /** Bytes of a row of a panel's sums. */
     private static final long SUMS = 4L * Panels.WIDTH;
-    private static final VarHandle SHRUNK;
+    private static final VarHandle READY;
 
     static {
         try {
-            SHRUNK = MethodHandles.lookup().findVarHandle(Linear.class, "shrunk", int.class);
+            READY = MethodHandles.lookup().findVarHandle(Linear.class, "ready", int.class);
         } catch (ReflectiveOperationException e) {
             throw new ExceptionInInitializerError(e);
         }
@@ -33,8 +36,50 @@ final class Linear implements AutoCloseable {
     private final Scratch[] scratch;
     private final LowRankDeltas lowRank = new LowRankDeltas();
     private NativeMemory quantised = new NativeMemory(1 << 16);
-    /** Pieces of {@link LowRankDeltas#shrink} that are done. */
-    private int shrunk;
+    /** Pieces of the job that are done and that others of it wait for. */
+    private int ready;
+
+    /**
+     * One operation, as its pieces see it.
+     *
+     * @param firstPanel of each projection, how many panels those before it have; and of all as last entry
+     * @param firstPiece of each projection, how many pieces those before it have; and of all as last entry
+     * @param chunk panels in a piece
+     */
+    private record Operation(CpuTensor x, int firstRow, int rows, List<Projection> projections, int[] firstPanel, int[] firstPiece, int chunk) {
+        static Operation of(CpuTensor x, int firstRow, int rows, List<Projection> projections, int[] firstPanel, int chunk) {
+            int[] firstPiece = new int[firstPanel.length];
+            for (int i = 0; i + 1 < firstPanel.length; i++) {
+                firstPiece[i + 1] = firstPiece[i] + (firstPanel[i + 1] - firstPanel[i] + chunk - 1) / chunk;
+            }
+            return new Operation(x, firstRow, rows, projections, firstPanel, firstPiece, chunk);
+        }
+
+        int pieces() {
+            return firstPiece[projections.size()];
+        }
+
+        int panels() {
+            return firstPanel[projections.size()];
+        }
+
+        int projection(int piece) {
+            int i = 0;
+            while (piece >= firstPiece[i + 1]) {
+                i++;
+            }
+            return i;
+        }
+
+        /** A piece's first panel of its projection. */
+        int from(int i, int piece) {
+            return (piece - firstPiece[i]) * chunk;
+        }
+
+        int to(int i, int piece) {
+            return Math.min(from(i, piece) + chunk, firstPanel[i + 1] - firstPanel[i]);
+        }
+    }
 
     Linear(WorkerPool pool, Scratch[] scratch) {
         this.pool = pool;
@@ -44,10 +89,11 @@ final class Linear implements AutoCloseable {
     void linear(CpuTensor x, int firstRow, int rows, List<Projection> projections, List<LowRank> deltas) {
         x.holding(firstRow, rows);
         int count = projections.size();
-        int panels = 0;
+        int[] firstPanel = new int[count + 1];
         int words = 0;
         long work = 0;
-        for (Projection p : projections) {
+        for (int i = 0; i < count; i++) {
+            Projection p = projections.get(i);
             Panels w = (Panels) p.weight();
             x.wide(w.in(), "the input of a linear layer");
             ((CpuTensor) p.out()).wide(w.out(), "the output of a linear layer").holding(firstRow, rows);
@@ -55,41 +101,53 @@ final class Linear implements AutoCloseable {
                 ((CpuTensor) p.bias()).wide(w.out(), "a bias").holding(0, 1);
             }
             work += (long) rows * w.out() * w.in();
-            panels += w.count();
+            firstPanel[i + 1] = firstPanel[i] + w.count();
             if (w instanceof WordPanels) {
                 words = w.in();
             }
         }
-        lowRank.prepare(x, deltas);
+        boolean later = lowRank.prepare(x, deltas, projections);
         if (rows == 0) {
             return;
         }
         if (words > 0) {
             quantise(x, firstRow, rows, words);
         }
-        int chunk = chunk(panels, work);
-        int shrinks = startShrinking();
-        int[] firstPiece = new int[count + 1];
-        firstPiece[0] = shrinks;
-        for (int i = 0; i < count; i++) {
-            firstPiece[i + 1] = firstPiece[i] + (((Panels) projections.get(i).weight()).count() + chunk - 1) / chunk;
+        Operation operation = Operation.of(x, firstRow, rows, projections, firstPanel, chunk(firstPanel[count], work));
+        if (later) {
+            multiplyThenAdd(operation);
+        } else {
+            multiplyAndAdd(operation);
         }
-        pool.run(firstPiece[count], (worker, piece) -> {
+    }
+
+    private void multiplyAndAdd(Operation operation) {
+        int shrinks = startShrinking();
+        pool.run(shrinks + operation.pieces(), (worker, piece) -> {
             if (piece < shrinks) {
                 shrink(piece, scratch[worker]);
-                return;
+            } else {
+                multiply(operation, piece - shrinks, false, shrinks, scratch[worker]);
             }
-            int i = 0;
-            while (piece >= firstPiece[i + 1]) {
-                i++;
-            }
-            Projection p = projections.get(i);
-            int from = (piece - firstPiece[i]) * chunk;
-            int to = Math.min(from + chunk, ((Panels) p.weight()).count());
-            for (int row = 0; row < rows; row += ROWS) {
-                for (int panel = from; panel < to; panel++) {
-                    project(p, panel, x, firstRow, row, Math.min(ROWS, rows - row), deltas.size(), shrinks, scratch[worker]);
+        });
+    }
+
+    private void multiplyThenAdd(Operation operation) {
+        ready = 0;
+        int pieces = operation.pieces();
+        int before = pieces + lowRank.pieces();
+        pool.run(before + pieces, (worker, piece) -> {
+            if (piece < pieces) {
+                try {
+                    multiply(operation, piece, true, 0, scratch[worker]);
+                } finally {
+                    READY.getAndAdd(this, 1);
                 }
+            } else if (piece < before) {
+                shrink(piece - pieces, scratch[worker]);
+            } else {
+                await(before);
+                add(operation, piece - before, scratch[worker]);
             }
         });
     }
@@ -103,7 +161,7 @@ final class Linear implements AutoCloseable {
                 shrink(piece, scratch[worker]);
                 return;
             }
-            awaitShrinking(shrinks);
+            await(shrinks);
             add(piece - shrinks, deltas.get(piece - shrinks), scratch[worker]);
         });
     }
@@ -130,7 +188,7 @@ final class Linear implements AutoCloseable {
 
     /** How many pieces of shrinking are to be run with, and before, the next job's pieces; small work is done at once. */
     private int startShrinking() {
-        shrunk = 0;
+        ready = 0;
         int pieces = lowRank.pieces();
         if (lowRank.work() >= SMALL) {
             return pieces;
@@ -145,13 +203,13 @@ final class Linear implements AutoCloseable {
         try {
             lowRank.shrink(piece, scratch);
         } finally {
-            SHRUNK.getAndAdd(this, 1);
+            READY.getAndAdd(this, 1);
         }
     }
 
-    /** Waits for those who took the last pieces of shrinking; as pieces are taken in order, all are taken. */
-    private void awaitShrinking(int pieces) {
-        while ((int) SHRUNK.getAcquire(this) < pieces) {
+    /** Waits for those who took the last of the pieces that come before; as pieces are taken in order, all are taken. */
+    private void await(int pieces) {
+        while ((int) READY.getAcquire(this) < pieces) {
             Thread.onSpinWait();
         }
     }
@@ -177,33 +235,82 @@ final class Linear implements AutoCloseable {
         return (int) Math.max(1, (panels + pieces - 1) / pieces);
     }
 
-    /** One panel's outputs for some rows, counted from the operation's first. */
-    private void project(Projection p, int panel, CpuTensor x, int firstRow, int row, int rows, int deltas, int shrinks, Scratch scratch) {
+    /**
+     * @param later whether deltas are added afterwards, and their factors fetched now
+     * @param before how many pieces are waited for before deltas are added
+     */
+    private void multiply(Operation operation, int piece, boolean later, int before, Scratch scratch) {
+        int i = operation.projection(piece);
+        for (int row = 0; row < operation.rows; row += ROWS) {
+            int rows = Math.min(ROWS, operation.rows - row);
+            for (int panel = operation.from(i, piece); panel < operation.to(i, piece); panel++) {
+                long sums = scratch.bytes(rows * SUMS);
+                multiply(operation, i, panel, row, rows, later, sums, scratch);
+                if (!later) {
+                    await(before);
+                    lowRank.expand(operation.projections.get(i), panel, operation.firstRow + row, rows, sums, scratch);
+                }
+                put(operation, i, panel, row, rows, sums);
+            }
+        }
+    }
+
+    /** One panel's sums for some rows, counted from the operation's first. */
+    private void multiply(Operation operation, int i, int panel, int row, int rows, boolean later, long sums, Scratch scratch) {
+        Projection p = operation.projections.get(i);
         Panels w = (Panels) p.weight();
         CpuTensor bias = (CpuTensor) p.bias();
-        CpuTensor out = (CpuTensor) p.out();
         int column = panel * Panels.WIDTH;
         int width = Math.min(Panels.WIDTH, w.out() - column);
-        int first = firstRow + row;
-        long sums = scratch.bytes(rows * SUMS);
         Lanes.fill(sums, rows * SUMS);
         for (int r = 0; bias != null && r < rows; r++) {
             Lanes.copy(bias.row(0) + 4L * column, sums + r * SUMS, 4L * width);
         }
-        if (w instanceof WordPanels) {
+        if (w instanceof WordPanels words) {
             long rowBytes = QuantisedRows.rowBytes(w.in());
-            w.multiply(panel, quantised.address() + row * rowBytes, rowBytes, rows, sums, scratch);
+            long ahead = 0;
+            if (later) {
+                int blocks = words.blocksAhead(rows);
+                ahead = scratch.blocks(blocks);
+                lowRank.ahead(i, panel, operation.firstPanel[i] + panel, operation.panels(), ahead, blocks);
+            }
+            words.multiply(panel, quantised.address() + row * rowBytes, rowBytes, rows, sums, ahead, scratch);
         } else {
-            w.multiply(panel, x.row(first), x.rowBytes(), rows, sums, scratch);
+            w.multiply(panel, operation.x.row(operation.firstRow + row), operation.x.rowBytes(), rows, sums, scratch);
         }
-        awaitShrinking(deltas == 0 ? 0 : shrinks);
-        for (int i = 0; i < deltas; i++) {
-            if (lowRank.addsTo(i, out)) {
-                lowRank.expand(i, panel, first, rows, sums, scratch);
+    }
+
+    /** Adds deltas to a piece's outputs. */
+    private void add(Operation operation, int piece, Scratch scratch) {
+        int i = operation.projection(piece);
+        int from = operation.from(i, piece);
+        int to = operation.to(i, piece);
+        lowRank.expandRows(i, from, to - from);
+        Projection p = operation.projections.get(i);
+        if (!lowRank.hasOthers(p)) {
+            return;
+        }
+        CpuTensor out = (CpuTensor) p.out();
+        for (int row = 0; row < operation.rows; row += ROWS) {
+            int rows = Math.min(ROWS, operation.rows - row);
+            int first = operation.firstRow + row;
+            long sums = scratch.bytes(rows * SUMS);
+            for (int panel = from; panel < to; panel++) {
+                long bytes = 4L * Math.min(Panels.WIDTH, p.weight().out() - panel * Panels.WIDTH);
+                for (int r = 0; r < rows; r++) {
+                    Lanes.copy(out.row(first + r) + panel * SUMS, sums + r * SUMS, bytes);
+                }
+                lowRank.expand(p, panel, first, rows, sums, scratch);
+                put(operation, i, panel, row, rows, sums);
             }
         }
+    }
+
+    private static void put(Operation operation, int i, int panel, int row, int rows, long sums) {
+        CpuTensor out = (CpuTensor) operation.projections.get(i).out();
+        int width = Math.min(Panels.WIDTH, operation.projections.get(i).weight().out() - panel * Panels.WIDTH);
         for (int r = 0; r < rows; r++) {
-            put(sums + r * SUMS, out.row(first + r) + 4L * column, width);
+            put(sums + r * SUMS, out.row(operation.firstRow + row + r) + panel * SUMS, width);
         }
     }
 

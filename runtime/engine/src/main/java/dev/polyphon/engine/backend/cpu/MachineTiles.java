@@ -16,6 +16,7 @@ final class MachineTiles {
     private static final int NIBBLES = 1;
     private static final int MINIMA = 2;
     private static final int SIXTEEN = 4;
+    private static final int AHEAD = 8;
     // EBX and ECX of leaf 7: AVX512F, AVX512BW; AVX512_VNNI.
     private static final int FOUNDATION_AND_WORDS = 1 << 16 | 1 << 30;
     private static final int NEURAL = 1 << 11;
@@ -25,16 +26,18 @@ final class MachineTiles {
     }
 
     /** By kind of element, then by rows. */
-    private final MachineCode[][] words = new MachineCode[8][];
+    private final MachineCode[][] words = new MachineCode[16][];
     /** By {@link Floats}, twice: the second time for pairs of columns; then by rows. And those that make steps of one. */
     private final MachineCode[][] floats = new MachineCode[2 * Floats.values().length][];
     private final MachineCode[][] columns = new MachineCode[2 * Floats.values().length][];
+    /** By {@link Floats}. */
+    private final MachineCode[] rowDeltas = new MachineCode[Floats.values().length];
 
     private MachineTiles() {
         List<byte[]> code = new ArrayList<>();
         for (int kind = 0; kind < words.length; kind++) {
             for (int rows = 1; rows <= TileCode.MOST_WORD_ROWS; rows++) {
-                code.add(TileCode.words(rows, (kind & SIXTEEN) != 0 ? 16 : 32, (kind & NIBBLES) != 0, (kind & MINIMA) != 0));
+                code.add(TileCode.words(rows, (kind & SIXTEEN) != 0 ? 16 : 32, (kind & NIBBLES) != 0, (kind & MINIMA) != 0, (kind & AHEAD) != 0));
             }
         }
         for (boolean pairs : new boolean[] {false, true}) {
@@ -44,6 +47,9 @@ final class MachineTiles {
                     code.add(TileCode.floats(rows, type, 1, pairs));
                 }
             }
+        }
+        for (Floats type : Floats.values()) {
+            code.add(TileCode.rowDeltas(type));
         }
         MachineCode[] functions = MachineCode.of(code.toArray(byte[][]::new));
         int next = 0;
@@ -61,6 +67,9 @@ final class MachineTiles {
                 columns[type][rows] = functions[next++];
             }
         }
+        for (int type = 0; type < rowDeltas.length; type++) {
+            rowDeltas[type] = functions[next++];
+        }
     }
 
     /** Empty where the processor or the system is another one. */
@@ -69,8 +78,8 @@ final class MachineTiles {
     }
 
     /** Tiles of words, by rows. */
-    MachineCode[] words(int group, boolean nibbles, boolean minima) {
-        return words[(nibbles ? NIBBLES : 0) | (minima ? MINIMA : 0) | (group == 16 ? SIXTEEN : 0)];
+    MachineCode[] words(int group, boolean nibbles, boolean minima, boolean ahead) {
+        return words[(nibbles ? NIBBLES : 0) | (minima ? MINIMA : 0) | (group == 16 ? SIXTEEN : 0) | (ahead ? AHEAD : 0)];
     }
 
     /** {@code sums[r][j] += x · w} for f32 rows {@code xBytes} apart and elements [length][32]. */
@@ -83,6 +92,15 @@ final class MachineTiles {
         multiply(Floats.values().length + type.ordinal(), type.bytes(), 8, w, x, xBytes, rows, length / 2, sums);
     }
 
+    /**
+     * {@code out += B · x} for each of {@code count} {@link RowDelta}s, and some panels of outputs.
+     *
+     * @param table the first of them
+     */
+    void addRowDeltas(Floats type, long table, int count, int firstPanel, int panels) {
+        rowDeltas[type.ordinal()].call(table, count, firstPanel, panels, 0, 0, 0);
+    }
+
     private void multiply(int kind, int elementBytes, int stepBytes, long w, long x, long xBytes, int rows, int steps, long sums) {
         int whole = steps / TileCode.FLOAT_STEP;
         int rest = steps % TileCode.FLOAT_STEP;
@@ -92,11 +110,11 @@ final class MachineTiles {
             int tile = left <= TileCode.MOST_FLOAT_ROWS ? left : left < 2 * TileCode.MOST_FLOAT_ROWS ? (left + 1) / 2 : TileCode.MOST_FLOAT_ROWS;
             long at = sums + r * 4L * Panels.WIDTH;
             if (whole > 0) {
-                floats[kind][tile].call(w, 0, x + r * xBytes, xBytes, at, whole);
+                floats[kind][tile].call(w, 0, x + r * xBytes, xBytes, at, whole, 0);
             }
             if (rest > 0) {
                 int done = whole * TileCode.FLOAT_STEP;
-                columns[kind][tile].call(w + (long) done * Panels.WIDTH * elementBytes, 0, x + r * xBytes + (long) stepBytes * done, xBytes, at, rest);
+                columns[kind][tile].call(w + (long) done * Panels.WIDTH * elementBytes, 0, x + r * xBytes + (long) stepBytes * done, xBytes, at, rest, 0);
             }
             r += tile;
         }
@@ -108,7 +126,7 @@ final class MachineTiles {
         }
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment flags = arena.allocate(ValueLayout.JAVA_INT, 2);
-            MachineCode.of(cpuid())[0].call(flags.address(), 0, 0, 0, 0, 0);
+            MachineCode.of(cpuid())[0].call(flags.address(), 0, 0, 0, 0, 0, 0);
             int ebx = flags.getAtIndex(ValueLayout.JAVA_INT, 0);
             int ecx = flags.getAtIndex(ValueLayout.JAVA_INT, 1);
             return (ebx & FOUNDATION_AND_WORDS) == FOUNDATION_AND_WORDS && (ecx & NEURAL) != 0;

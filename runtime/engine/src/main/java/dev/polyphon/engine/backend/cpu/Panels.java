@@ -70,6 +70,11 @@ abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanel
         return memory.bytes();
     }
 
+    /** From the start of one panel to the next. */
+    final long panelBytes() {
+        return panelBytes;
+    }
+
     /** How many panels. */
     int count() {
         return count;

@@ -39,6 +39,16 @@ final class PlainPanels extends Panels {
         this.narrowLast = narrowLast;
     }
 
+    /** Of what the elements are. */
+    Floats floats() {
+        return floats;
+    }
+
+    /** What multiplies whole panels of it; null for the Vector API. */
+    MachineTiles code() {
+        return code;
+    }
+
     private boolean narrow(long panel) {
         return narrowLast && panel == at(count() - 1);
     }

@@ -8,6 +8,7 @@ final class Scratch implements AutoCloseable {
     private final NativeMemory scales = new NativeMemory(4L * 2 * Panels.WIDTH * (Panels.MOST_COLUMNS / 16));
     private final NativeMemory decoded = new NativeMemory(4L * Panels.WIDTH * STRETCH);
     private NativeMemory memory = new NativeMemory(1 << 16);
+    private NativeMemory blocks = new NativeMemory(1 << 10);
     private float[] floats = new float[1 << 12];
 
     /** At least so many bytes of anything, at a cache line's boundary. */
@@ -17,6 +18,15 @@ final class Scratch implements AutoCloseable {
             memory = new NativeMemory(least + least / 2);
         }
         return memory.address();
+    }
+
+    /** Room for so many addresses of {@link WordPanels#multiply}, beside what {@link #bytes} gives. */
+    long blocks(int count) {
+        if (blocks.bytes() < 8L * count) {
+            blocks.close();
+            blocks = new NativeMemory(12L * count);
+        }
+        return blocks.address();
     }
 
     /** At least so many floats of anything. */
@@ -41,6 +51,7 @@ final class Scratch implements AutoCloseable {
     public void close() {
         decoded.close();
         memory.close();
+        blocks.close();
         scales.close();
     }
 }

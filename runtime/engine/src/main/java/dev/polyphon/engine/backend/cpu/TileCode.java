@@ -13,6 +13,8 @@ final class TileCode {
     static final int MOST_WORD_ROWS = 8;
     /** Input rows of the largest tile of floats. */
     static final int MOST_FLOAT_ROWS = 12;
+    /** Bytes that a step of words brings nearer: a cache line for each pair of columns. */
+    static final int BLOCK = 1024;
     /** Columns in a step of floats; what is left over is done in steps of one. */
     static final int FLOAT_STEP = 16;
 
@@ -25,6 +27,8 @@ final class TileCode {
     private static final Register STRIDE_3 = Register.R10;
     private static final Register X_4 = Register.R11;
     private static final Register X_8 = Register.RAX;
+    private static final Register BLOCKS = Register.RAX;
+    private static final Register BLOCK_AT = Register.RBX;
 
     private static final int VECTOR = 64;
     private static final int PANEL_ROW = 2 * VECTOR;
@@ -54,11 +58,16 @@ final class TileCode {
      * @param group columns that share a scale, 32 or 16
      * @param nibbles whether elements are [in / 2][32] nibbles instead of [in / 2][32][2] bytes
      * @param minima whether every scale is followed by a minimum
+     * @param ahead whether, with each step, a block of {@link #BLOCK} bytes of anything is brought nearer; a seventh argument has their addresses
      */
-    static byte[] words(int rows, int group, boolean nibbles, boolean minima) {
+    static byte[] words(int rows, int group, boolean nibbles, boolean minima, boolean ahead) {
         TileCode tile = new TileCode(rows);
         tile.rowAddresses();
         Assembler code = tile.code;
+        if (ahead) {
+            code.push(BLOCK_AT);
+            code.load(BLOCKS, Register.RSP.at(16));
+        }
         if (nibbles) {
             code.ones(MASK);
             code.shiftWordsRight(MASK, MASK, 12);
@@ -70,20 +79,27 @@ final class TileCode {
                 code.prefetch(ELEMENTS.at(AHEAD + line));
             }
         }
+        if (ahead) {
+            code.load(BLOCK_AT, BLOCKS.at(0));
+            code.add(BLOCKS, 8);
+        }
         int scaleBytes = PANEL_ROW * (minima ? 2 : 1);
         for (int g = 0; g < 32 / group; g++) {
-            tile.wordProducts(g * group / 2, group / 2, pairBytes);
+            tile.wordProducts(g * group / 2, group / 2, pairBytes, ahead);
             tile.scaleAndAdd(g * scaleBytes, minima);
         }
         code.add(ELEMENTS, 16 * pairBytes);
         code.add(SCALES, 32 / group * scaleBytes);
         tile.nextColumns(QuantisedRows.RECORD);
         code.loop(STEPS, start);
+        if (ahead) {
+            code.pop(BLOCK_AT);
+        }
         code.end();
         return code.code();
     }
 
-    private void wordProducts(int firstPair, int pairs, int pairBytes) {
+    private void wordProducts(int firstPair, int pairs, int pairBytes, boolean ahead) {
         for (int r = 0; r < 2 * rows; r++) {
             code.zero(r);
         }
@@ -96,6 +112,9 @@ final class TileCode {
             } else {
                 code.loadBytesAsWords(W0, at);
                 code.loadBytesAsWords(W1, at.plus(32));
+            }
+            if (ahead) {
+                code.prefetchFar(BLOCK_AT.at(BLOCK / 16 * p));
             }
             for (int r = 0; r < rows; r++) {
                 Memory x = row(r).plus(4 * p);
@@ -175,6 +194,56 @@ final class TileCode {
         for (int s = 0; s < 2 * rows; s++) {
             code.store(s, SUMS.at(s * VECTOR));
         }
+        code.end();
+        return code.code();
+    }
+
+    /**
+     * Adds {@link RowDelta}s to their rows, for some panels of outputs: the tile of one row, for many rows in one call. Arguments are the table, how many
+     * entries it has, the first panel, and how many panels. An entry's panels follow each other, so that its B is read as one stream.
+     */
+    static byte[] rowDeltas(Floats type) {
+        TileCode tile = new TileCode(1);
+        Assembler code = tile.code;
+        Register table = Register.RDI;
+        Register entries = Register.RSI;
+        Register firstPanel = Register.RDX;
+        Register panels = Register.RCX;
+        Register b = Register.R8;
+        Register out = Register.R9;
+        Register input = Register.R10;
+        Register steps = Register.R11;
+        Register left = Register.RAX;
+        int half = 16 * type.bytes();
+
+        int entry = code.here();
+        code.load(b, table.at(RowDelta.PANEL_BYTES));
+        code.multiply(b, firstPanel);
+        code.add(b, table.at(RowDelta.B));
+        code.multiply(out, firstPanel, PANEL_ROW);
+        code.add(out, table.at(RowDelta.OUT));
+        code.address(left, panels.at(0));
+        int panel = code.here();
+        code.load(0, out.at(0));
+        code.load(1, out.at(VECTOR));
+        code.load(input, table.at(RowDelta.INPUT));
+        code.load(steps, table.at(RowDelta.STEPS));
+        int columns = code.here();
+        for (int k = 0; k < RowDelta.COLUMNS; k++) {
+            tile.loadFloats(type, W0, b.at(k * 2 * half));
+            tile.loadFloats(type, W1, b.at(k * 2 * half + half));
+            code.addProduct(0, W0, input.at(4 * k));
+            code.addProduct(1, W1, input.at(4 * k));
+        }
+        code.add(b, RowDelta.COLUMNS * 2 * half);
+        code.add(input, 4 * RowDelta.COLUMNS);
+        code.loop(steps, columns);
+        code.store(0, out.at(0));
+        code.store(1, out.at(VECTOR));
+        code.add(out, PANEL_ROW);
+        code.loop(left, panel);
+        code.add(table, RowDelta.BYTES);
+        code.loop(entries, entry);
         code.end();
         return code.code();
     }

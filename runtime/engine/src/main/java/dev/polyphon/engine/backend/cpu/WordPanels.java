@@ -15,6 +15,7 @@ final class WordPanels extends Panels {
     private final boolean nibbles;
     private final long elements;
     private final MachineCode[] tiles;
+    private final MachineCode[] tilesAhead;
 
     WordPanels(DType type, int out, int in, MachineTiles code) {
         GroupScales scales = new GroupScales(type);
@@ -24,7 +25,8 @@ final class WordPanels extends Panels {
         this.scales = scales;
         this.nibbles = Quants.nibbles(type);
         this.elements = scales.bytes(in);
-        this.tiles = code.words(scales.group(), nibbles, scales.minima());
+        this.tiles = code.words(scales.group(), nibbles, scales.minima(), false);
+        this.tilesAhead = code.words(scales.group(), nibbles, scales.minima(), true);
     }
 
     @Override
@@ -49,6 +51,22 @@ final class WordPanels extends Panels {
 
     @Override
     void multiply(int panel, long x, long xBytes, int rows, long sums, Scratch scratch) {
+        multiply(panel, x, xBytes, rows, sums, 0, scratch);
+    }
+
+    /** How many blocks {@link #multiply} brings nearer for so many rows. */
+    int blocksAhead(int rows) {
+        return (rows + TileCode.MOST_WORD_ROWS - 1) / TileCode.MOST_WORD_ROWS * (in() / QuantisedRows.COLUMNS);
+    }
+
+    /**
+     * The same.
+     *
+     * @param ahead where the addresses of {@link #blocksAhead} blocks of {@link TileCode#BLOCK} bytes are, that are brought into the second cache
+     *     meanwhile; 0 for none
+     */
+    void multiply(int panel, long x, long xBytes, int rows, long sums, long ahead, Scratch scratch) {
+        MachineCode[] tiles = ahead == 0 ? this.tiles : tilesAhead;
         long at = at(panel);
         for (int k = 0; k < in(); k += MOST_COLUMNS) {
             int length = Math.min(MOST_COLUMNS, in() - k);
@@ -56,7 +74,9 @@ final class WordPanels extends Panels {
             long stretch = element(at, k, 0);
             for (int r = 0; r < rows; ) {
                 int tile = Math.min(rows - r, TileCode.MOST_WORD_ROWS);
-                tiles[tile].call(stretch, expanded, x + r * xBytes + QuantisedRows.rowBytes(k), xBytes, sums + r * ROW, length / QuantisedRows.COLUMNS);
+                int steps = length / QuantisedRows.COLUMNS;
+                tiles[tile].call(stretch, expanded, x + r * xBytes + QuantisedRows.rowBytes(k), xBytes, sums + r * ROW, steps, ahead);
+                ahead += 8L * steps;
                 r += tile;
             }
         }

@@ -58,6 +58,20 @@ public final class Merges implements AdapterMerges, BetweenSteps, AutoCloseable 
             return copy == null ? lease.weights() : copy.adapter.weights();
         }
 
+        /** For a request that waits: see {@link Lease#loosen}. A copy stays. */
+        public void loosen() {
+            lease.loosen();
+        }
+
+        /** Takes hold of the form again; false when it has gone. */
+        public boolean fasten() {
+            return copy != null || lease.fasten();
+        }
+
+        public Lease lease() {
+            return lease;
+        }
+
         /** Gives the form back, and the lease. */
         @Override
         public synchronized void close() {

@@ -59,7 +59,7 @@ public final class MachineLimits implements AutoCloseable {
     public void readByCode() {
         long piece = 1 << 20;
         for (long at = 0; at < bytes; at += piece) {
-            CODE.orElseThrow()[0].call(memory.address() + at, piece / (LINES * LINE), 0, 0, 0, 0);
+            CODE.orElseThrow()[0].call(memory.address() + at, piece / (LINES * LINE), 0, 0, 0, 0, 0);
         }
     }
 
@@ -98,12 +98,12 @@ public final class MachineLimits implements AutoCloseable {
 
     /** {@link #FLOAT_PRODUCTS} fused multiply-adds by machine code, one factor from the nearest cache. */
     public void floatsByCode() {
-        CODE.orElseThrow()[1].call(memory.address(), FLOAT_PRODUCTS / (SUMS * 16), 0, 0, 0, 0);
+        CODE.orElseThrow()[1].call(memory.address(), FLOAT_PRODUCTS / (SUMS * 16), 0, 0, 0, 0, 0);
     }
 
     /** {@link #WORD_PRODUCTS} multiply-adds of 16-bit integers (VPDPWSSD), one pair of factors from the nearest cache. */
     public void words() {
-        CODE.orElseThrow()[2].call(memory.address(), WORD_PRODUCTS / (SUMS * 32), 0, 0, 0, 0);
+        CODE.orElseThrow()[2].call(memory.address(), WORD_PRODUCTS / (SUMS * 32), 0, 0, 0, 0, 0);
     }
 
     private static byte[] reading() {

@@ -1,0 +1,147 @@
+package dev.polyphon.engine;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.pool.PoolOptions;
+import dev.polyphon.runtime.AdapterId;
+import dev.polyphon.runtime.AdapterRegistration;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.FinishReason;
+import dev.polyphon.runtime.Generation;
+import dev.polyphon.runtime.GenerationRequest;
+import dev.polyphon.runtime.Prompt;
+import dev.polyphon.runtime.Sampling;
+import dev.polyphon.runtime.Scheduling;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Requests of several tenants where there is room for fewer adapters than they ask for. */
+class AdapterRoomTest {
+    private static final Path BASE = Path.of("src/test/resources/golden/bases/llama");
+    private static final List<String> MODULES = List.of("self_attn.q_proj", "self_attn.v_proj");
+    private static final int REQUESTS = 60;
+
+    @TempDir
+    Path folder;
+
+    private final List<String> ended = Collections.synchronizedList(new ArrayList<>());
+
+    private Engine open(int room, int sequences, Duration turnTime) throws IOException {
+        long bytes;
+        try (Engine measuring = Engine.open(EngineOptions.of("tiny", BASE), CpuKernels.open(1))) {
+            register(measuring, "a0");
+            measuring.adapters().load(AdapterId.shared("a0")).join();
+            bytes = measuring.stats().adapterBytes();
+        }
+        Engine engine = Engine.open(EngineOptions.of("tiny", BASE).withSteps(sequences, 32).withKv(4 << 20, 16)
+                .withAdapters(PoolOptions.of(room * bytes * 5 / 4).withTurnTime(turnTime)), CpuKernels.open(1));
+        for (String name : List.of("a0", "a1", "a2", "quiet")) {
+            register(engine, name);
+        }
+        return engine;
+    }
+
+    private void register(Engine engine, String name) throws IOException {
+        Path written = RandomAdapter.write(folder.resolve(name), name.hashCode(), 4, MODULES);
+        engine.adapters().register(AdapterRegistration.folder(name, "tiny", written));
+    }
+
+    private Generation ask(Engine engine, Collected sink, String tenant, String adapter, int tokens) {
+        sink.end.whenComplete((reason, failure) -> ended.add(tenant));
+        return engine.generate(new GenerationRequest("r", "tiny", List.of(new AdapterWeight(adapter)), new Prompt.Tokens(new int[] {5, 6, 7}),
+                Sampling.builder().temperature(0).maxTokens(tokens).ignoreEos(true).build(), 1, Scheduling.of(tenant)), sink);
+    }
+
+    private List<Collected> noise(Engine engine, int adapters) {
+        List<Collected> all = new ArrayList<>();
+        for (int i = 0; i < REQUESTS; i++) {
+            Collected sink = new Collected();
+            ask(engine, sink, "noisy", "a" + i % adapters, 120);
+            all.add(sink);
+        }
+        return all;
+    }
+
+    @Test
+    void aTenantsQueueDoesNotKeepOthersAdaptersOut() throws Exception {
+        try (Engine engine = open(2, 1, Duration.ofMinutes(1))) {
+            List<Collected> all = noise(engine, 2);
+            all.getFirst().started.await();
+            Collected quiet = new Collected();
+            ask(engine, quiet, "quiet", "quiet", 24);
+            all.add(quiet);
+            all.forEach(Collected::join);
+            assertThat(ended.indexOf("quiet")).as("requests that ended before the quiet tenant's").isLessThan(REQUESTS / 2);
+            assertThat(ended).hasSize(REQUESTS + 1);
+            List<Integer> first = all.getFirst().tokens;
+            assertThat(all.stream().filter(sink -> sink.tokens.equals(first)).count()).as("requests alike, whatever came between").isGreaterThanOrEqualTo(REQUESTS / 2);
+        }
+    }
+
+    /** One sequence at a time: there is always somebody who waits for the adapter; eight: always somebody who uses it. */
+    @ParameterizedTest
+    @CsvSource({"1, 1", "1, 8", "2, 8"})
+    void adaptersThatAreAlwaysWantedGiveWayInTheEnd(int room, int sequences) throws Exception {
+        try (Engine engine = open(room, sequences, Duration.ofMillis(1))) {
+            List<Collected> all = noise(engine, room);
+            all.getFirst().started.await();
+            Collected quiet = new Collected();
+            ask(engine, quiet, "quiet", "quiet", 24);
+            all.add(quiet);
+            all.forEach(Collected::join);
+            assertThat(ended.indexOf("quiet")).as("requests that ended before the quiet tenant's").isLessThan(REQUESTS / 2);
+        }
+    }
+
+    @Test
+    void aRequestThatWaitsForItsAdapterAgainCanBeCancelled() throws Exception {
+        try (Engine engine = open(1, 1, Duration.ofMinutes(1))) {
+            Collected running = new Collected(8);
+            ask(engine, running, "t", "a0", 400);
+            running.awaitTokens();
+            List<Collected> waiting = new ArrayList<>();
+            List<Generation> generations = new ArrayList<>();
+            for (int i = 0; i < 6; i++) {
+                Collected sink = new Collected();
+                generations.add(ask(engine, sink, "t" + i, "a" + i % 3, 4));
+                waiting.add(sink);
+            }
+            engine.adapters().unload(AdapterId.shared("a0"));
+            generations.forEach(Generation::cancel);
+            waiting.forEach(sink -> assertThat(sink.end.join()).isEqualTo(FinishReason.CANCELLED));
+            assertThat(running.end.join()).isEqualTo(FinishReason.LENGTH);
+            Collected after = new Collected();
+            ask(engine, after, "t", "a1", 4);
+            assertThat(after.join()).hasSize(4);
+            while (engine.stats().running() + engine.stats().waiting() > 0) {
+                Thread.sleep(1);
+            }
+        }
+    }
+
+    @Test
+    void requestsThatWaitAreServedByWhatTheirAdapterHasBecome() throws Exception {
+        try (Engine engine = open(1, 1, Duration.ofMinutes(1))) {
+            Collected running = new Collected(8);
+            ask(engine, running, "t", "a0", 200);
+            running.awaitTokens();
+            Collected waiting = new Collected();
+            ask(engine, waiting, "t", "a0", 4);
+            while (engine.stats().waiting() == 0) {
+                Thread.sleep(1);
+            }
+            engine.adapters().remove(AdapterId.shared("a0"));
+            assertThat(running.join()).as("a removed adapter's request in flight").hasSize(200);
+            assertThat(waiting.join()).as("and one that waited").hasSize(4).isEqualTo(running.tokens.subList(0, 4));
+        }
+    }
+}
