@@ -117,7 +117,7 @@ function showAdapters(now) {
     const unload = element("button", "Unload");
     unload.type = "button";
     unload.setAttribute("aria-label", `Unload ${adapter.name}`);
-    unload.addEventListener("click", () => change("/v1/unload_lora_adapter", {lora_name: adapter.name}));
+    unload.addEventListener("click", () => change("load-result", "/v1/unload_lora_adapter", {json: {lora_name: adapter.name}}));
     return row(adapter.name, adapter.kind, element("span", adapter.tier, adapter.loaded ? "tier memory" : "tier"),
         {number: adapter.loaded ? bytes(adapter.bytes) : "–"},
         [running.has(adapter.name) && "running", waiting.has(adapter.name) && "waiting"].filter(Boolean).join(", ") || "–", unload);
@@ -127,23 +127,36 @@ function showAdapters(now) {
 }
 
 /** Loads or unloads an adapter, and says how it went. */
-async function change(path, json) {
+/** Asks for a change to the pool, and says below its form what came of it; whether it was made. */
+async function change(result, path, options, done = text => text) {
   try {
-    $("load-result").className = "";
-    $("load-result").textContent = "…";
-    $("load-result").textContent = await (await ask(path, {json})).text();
+    Object.assign($(result), {className: "", textContent: "…"});
+    const answer = await (await ask(path, options)).text();
+    $(result).textContent = done(answer);
     document.activeElement?.blur();
     await refreshModels();
     return true;
   } catch (error) {
-    $("load-result").className = "bad";
-    $("load-result").textContent = error.message;
+    Object.assign($(result), {className: "bad", textContent: error.message});
     return false;
   }
 }
 $("load").addEventListener("submit", async event => {
   event.preventDefault();
-  if (await change("/v1/load_lora_adapter", {lora_name: $("load-name").value, lora_path: $("load-folder").value})) event.target.reset();
+  const json = {lora_name: $("load-name").value, lora_path: $("load-folder").value};
+  if (await change("load-result", "/v1/load_lora_adapter", {json})) event.target.reset();
+});
+$("upload").addEventListener("submit", async event => {
+  event.preventDefault();
+  const name = $("upload-name").value;
+  const body = new FormData();
+  for (const file of $("upload-files").files) body.append("file", file, file.name);
+  const button = event.submitter;
+  button.disabled = true;
+  const made = await change("upload-result", `/admin/v1/adapters/${encodeURIComponent(name)}/files`, {method: "PUT", body},
+      text => `${name} is there, version ${JSON.parse(text).version.slice(0, 8)}`);
+  button.disabled = false;
+  if (made) event.target.reset();
 });
 $("find").addEventListener("input", () => history.length && showAdapters(history.at(-1)));
 

@@ -12,8 +12,7 @@ export async function ask(path, options = {}) {
   if (options.json !== undefined) headers.set("Content-Type", "application/json");
   const answer = await fetch(path, {
     ...options, headers,
-    method: options.json === undefined ? "GET" : "POST",
-    body: options.json === undefined ? undefined : JSON.stringify(options.json),
+    ...(options.json === undefined ? {} : {method: "POST", body: JSON.stringify(options.json)}),
   });
   if (answer.ok) return answer;
   const text = await answer.text();
