@@ -15,6 +15,8 @@ import io.prometheus.metrics.core.metrics.Histogram;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.prometheus.metrics.model.snapshots.Unit;
 import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.function.ToDoubleFunction;
 
 /** The runtime's steps, queue, cache and adapter loads. Heard on the runtime's threads: nothing here locks or waits. */
@@ -69,6 +71,16 @@ final class RuntimeMetrics implements RuntimeObserver {
         loads.initLabelValues("failed");
         gauge(registry, runtime, "polyphon_sequences_running", "Sequences in the batch.", RuntimeStats::running);
         gauge(registry, runtime, "polyphon_sequences_waiting", "Sequences in the queue.", RuntimeStats::waiting);
+        GaugeWithCallback.builder()
+                .name("polyphon_tenant_sequences_waiting")
+                .help("Sequences of a tenant in the queue, their adapters loaded.")
+                .labelNames("tenant")
+                .callback(gauge -> {
+                    Map<String, Integer> waiting = new HashMap<>();
+                    runtime.stats().waitingByTenant().forEach((tenant, count) -> waiting.merge(tenants.of(tenant), count, Integer::sum));
+                    waiting.forEach((tenant, count) -> gauge.call(count, tenant));
+                })
+                .register(registry);
         gauge(registry, runtime, "polyphon_kv_blocks", "Blocks of the KV cache.", RuntimeStats::kvBlocks);
         gauge(registry, runtime, "polyphon_kv_blocks_used", "Blocks of the KV cache in use.", RuntimeStats::kvBlocksUsed);
         gauge(registry, runtime, "polyphon_kv_blocks_cached", "Blocks of the KV cache kept for their prefixes, free when wanted.",

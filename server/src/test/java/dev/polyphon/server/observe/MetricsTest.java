@@ -88,6 +88,11 @@ class MetricsTest {
     }
 
     @Test
+    void tellsWhoseSequencesWait() {
+        assertThat(value("polyphon_tenant_sequences_waiting{tenant=\"t\"}")).isEqualTo(3);
+    }
+
+    @Test
     void followsRequestsUnderWay() throws InterruptedException {
         server.runtime.manual = true;
         String body = "{\"model\":\"french\",\"prompt\":\"a\"}";
