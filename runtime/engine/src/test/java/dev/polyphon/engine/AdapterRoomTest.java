@@ -2,23 +2,34 @@ package dev.polyphon.engine;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.sun.net.httpserver.HttpServer;
 import dev.polyphon.engine.backend.cpu.CpuKernels;
 import dev.polyphon.engine.pool.PoolOptions;
+import dev.polyphon.engine.pool.source.SourceOptions;
 import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterRegistration;
+import dev.polyphon.runtime.AdapterSource;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.Generation;
 import dev.polyphon.runtime.GenerationRequest;
 import dev.polyphon.runtime.Prompt;
+import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.Sampling;
 import dev.polyphon.runtime.Scheduling;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -142,6 +153,62 @@ class AdapterRoomTest {
             engine.adapters().remove(AdapterId.shared("a0"));
             assertThat(running.join()).as("a removed adapter's request in flight").hasSize(200);
             assertThat(waiting.join()).as("and one that waited").hasSize(4).isEqualTo(running.tokens.subList(0, 4));
+        }
+    }
+
+    /** What is asked of an adapter that does not come costs those whose adapters are there no step; when it has come, its prompt is read beside their rows. */
+    @Test
+    void aColdAdapterHoldsUpNoStepOfAWarmOne() throws Exception {
+        CountDownLatch asked = new CountDownLatch(1);
+        CountDownLatch comes = new CountDownLatch(1);
+        Path files = RandomAdapter.write(folder.resolve("cold"), 5, 4, MODULES);
+        HttpServer hub = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+        hub.setExecutor(Executors.newVirtualThreadPerTaskExecutor());
+        hub.createContext("/org/cold/resolve/main/", exchange -> {
+            try (exchange) {
+                asked.countDown();
+                comes.await();
+                byte[] content = Files.readAllBytes(files.resolve(Path.of(exchange.getRequestURI().getPath()).getFileName()));
+                exchange.sendResponseHeaders(200, content.length);
+                exchange.getResponseBody().write(content);
+            } catch (InterruptedException e) {
+                throw new IOException(e);
+            }
+        });
+        hub.start();
+        SourceOptions sources = new SourceOptions(new SourceOptions.Hub(URI.create("http://127.0.0.1:" + hub.getAddress().getPort()), null), null,
+                Duration.ofSeconds(60), Duration.ofSeconds(60), 1 << 20);
+        try (Engine engine = Engine.open(EngineOptions.of("tiny", BASE).withSteps(8, 32).withKv(4 << 20, 16).withAdapters(PoolOptions.of(1 << 20).withSources(sources)),
+                CpuKernels.open(1))) {
+            register(engine, "a0");
+            engine.adapters().register(new AdapterRegistration(AdapterId.shared("cold"), "tiny", AdapterSource.parse("hf://org/cold"), Map.of(), null, false));
+            List<RuntimeObserver.Step> steps = Collections.synchronizedList(new ArrayList<>());
+            engine.observe(new RuntimeObserver() {
+                @Override
+                public void step(Step step) {
+                    steps.add(step);
+                }
+            });
+            Collected cold = new Collected();
+            ask(engine, cold, "other", "cold", 4);
+            asked.await();
+            Collected before = new Collected();
+            ask(engine, before, "t", "a0", 50);
+            assertThat(before.join()).as("whole, while the other still waits").hasSize(50);
+            assertThat(cold.started.getCount()).isOne();
+
+            steps.clear();
+            Collected warm = new Collected(8);
+            ask(engine, warm, "t", "a0", 400);
+            warm.awaitTokens();
+            comes.countDown();
+            assertThat(cold.join()).hasSize(4);
+            assertThat(warm.join()).hasSize(400);
+            assertThat(steps.stream().filter(step -> step.adapters() == 2).count()).as("both in one step").isGreaterThan(0);
+            assertThat(steps.size()).as("a token of the warm one in every step").isLessThanOrEqualTo(400);
+        } finally {
+            comes.countDown();
+            hub.stop(0);
         }
     }
 }
