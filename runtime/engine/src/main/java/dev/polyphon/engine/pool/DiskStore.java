@@ -78,6 +78,7 @@ final class DiskStore implements AutoCloseable {
     private final Path arriving;
     private final long budget;
     private final boolean temporary;
+    private final Partials partials;
     /** The least recently used first. */
     private final Map<String, Entry> entries = new LinkedHashMap<>(16, 0.75f, true);
     private long used;
@@ -85,16 +86,18 @@ final class DiskStore implements AutoCloseable {
     private long misses;
     private long evictions;
 
-    private DiskStore(Path root, long budget, boolean temporary) {
+    private DiskStore(Path root, long budget, boolean temporary) throws IOException {
         this.root = root;
         this.files = root.resolve("files");
         this.arriving = root.resolve("arriving");
         this.budget = budget;
         this.temporary = temporary;
+        this.partials = Partials.open(root.resolve("partial"));
+        this.used = partials.bytes();
     }
 
     /**
-     * Opens a folder that one process uses at a time, and clears what a killed one left there.
+     * Opens a folder that one process uses at a time, and clears what a killed one left there, but for transfers that can go on.
      *
      * @param root null for a temporary folder, which goes when this is closed
      * @param kept whether what has this hash cannot be fetched again
@@ -119,6 +122,7 @@ final class DiskStore implements AutoCloseable {
             String hash = folder.getFileName().toString();
             store.add(new Entry(hash, bytes(folder), kept.test(hash)));
         }
+        store.removePartials(0);
         return store;
     }
 
@@ -127,7 +131,7 @@ final class DiskStore implements AutoCloseable {
         used += entry.bytes;
     }
 
-    private static long bytes(Path folder) throws IOException {
+    static long bytes(Path folder) throws IOException {
         try (Stream<Path> inside = Files.list(folder)) {
             long sum = 0;
             for (Path file : inside.toList()) {
@@ -180,16 +184,33 @@ final class DiskStore implements AutoCloseable {
 
     /** A new folder for files on their way in. */
     Arrival arrival() throws IOException {
-        return new Arrival(Files.createDirectory(arriving.resolve(UUID.randomUUID().toString())));
+        return new Arrival(Files.createDirectory(arriving.resolve(UUID.randomUUID().toString())), false, 0);
     }
 
-    /** A folder that files are written into; closed without {@link #settle} it is gone. For one thread at a time. */
+    /** A folder for files on their way in from a place, with what came of them before; closed without {@link Arrival#settle} it is kept for the next time. */
+    synchronized Arrival arrival(String from) throws IOException {
+        Path folder = partials.fill(from);
+        return folder == null ? arrival() : new Arrival(folder, true, bytes(folder));
+    }
+
+    /** A folder that files are written into; closed without {@link #settle} it is gone, unless it is one to go on with. For one thread at a time. */
     final class Arrival implements AutoCloseable {
         private final Path folder;
+        private final boolean partial;
+        private boolean wanted;
         private long taken;
 
-        private Arrival(Path folder) {
+        /** @param taken room for what is there already */
+        private Arrival(Path folder, boolean partial, long taken) {
             this.folder = folder;
+            this.partial = partial;
+            this.wanted = partial;
+            this.taken = taken;
+        }
+
+        /** What is there is no use another time. */
+        void forget() {
+            wanted = false;
         }
 
         Path folder() {
@@ -209,6 +230,7 @@ final class DiskStore implements AutoCloseable {
          */
         Held settle(String hash, boolean kept) throws IOException {
             synchronized (DiskStore.this) {
+                wanted = false;
                 Entry there = entries.get(hash);
                 if (there == null) {
                     sync(folder);
@@ -227,16 +249,30 @@ final class DiskStore implements AutoCloseable {
             synchronized (DiskStore.this) {
                 used -= taken;
                 taken = 0;
-            }
-            try {
-                delete(folder);
-            } catch (IOException e) {
-                LOG.warn("cannot remove {}: {}", folder, e.toString());
+                try {
+                    if (wanted) {
+                        used += partials.leave(folder);
+                    } else if (partial) {
+                        partials.remove(folder);
+                    } else {
+                        delete(folder);
+                    }
+                } catch (IOException e) {
+                    LOG.warn("cannot remove {}: {}", folder, e.toString());
+                }
             }
         }
     }
 
+    private synchronized void removePartials(long bytes) throws IOException {
+        for (long removed = 0; removed >= 0 && used + bytes > budget;) {
+            removed = partials.removeOldest();
+            used -= Math.max(0, removed);
+        }
+    }
+
     private synchronized void makeRoom(long bytes) throws IOException {
+        removePartials(bytes);
         List<Entry> removable = null;
         while (used + bytes > budget) {
             if (removable == null) {
@@ -271,7 +307,7 @@ final class DiskStore implements AutoCloseable {
         }
     }
 
-    private static void delete(Path folder) throws IOException {
+    static void delete(Path folder) throws IOException {
         if (!Files.exists(folder)) {
             return;
         }

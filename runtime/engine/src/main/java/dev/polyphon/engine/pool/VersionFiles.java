@@ -5,6 +5,7 @@ import dev.polyphon.engine.pool.DiskStore.Arrival;
 import dev.polyphon.engine.pool.DiskStore.Held;
 import dev.polyphon.engine.pool.source.Fetcher;
 import dev.polyphon.runtime.AdapterSource;
+import dev.polyphon.runtime.RuntimeFault;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -82,16 +83,24 @@ final class VersionFiles {
     }
 
     private Image fetch(Part part, String hash, BooleanSupplier wanted) throws IOException {
-        try (Arrival arrival = disk.arrival()) {
-            AdapterSource source = fetcher.fetch(part.version().source(), arrival.folder(), bytes -> {
-                if (!wanted.getAsBoolean()) {
-                    throw new CancellationException("nobody waits for " + part.id() + " any more");
-                }
-                arrival.take(bytes);
-            });
-            Image image = read(arrival.folder(), part, source);
+        try (Arrival arrival = disk.arrival(part.version().source().uri())) {
+            AdapterSource source;
+            Image image;
+            try {
+                source = fetcher.fetch(part.version().source(), arrival.folder(), bytes -> {
+                    if (!wanted.getAsBoolean()) {
+                        throw new CancellationException("nobody waits for " + part.id() + " any more");
+                    }
+                    arrival.take(bytes);
+                });
+                image = read(arrival.folder(), part, source);
+            } catch (AdapterFault | RuntimeFault e) {
+                arrival.forget();
+                throw e;
+            }
             if (!hash.isEmpty() && !image.hash().equals(hash)) {
                 image.release();
+                arrival.forget();
                 throw new AdapterFault(part.version().source().uri() + " holds version " + image.hash() + ", not " + hash);
             }
             arrival.settle(image.hash(), false).close();

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
@@ -15,7 +16,8 @@ import java.util.HexFormat;
 
 /**
  * Takes one file from an origin. A transfer that breaks off is taken up where it stopped, as long as each try brings some bytes; the whole is held to the
- * origin's length and, where it tells one, its SHA-256.
+ * origin's length and, where it tells one, its SHA-256. What an earlier process left of a file, with its tag in a file beside it, is gone on with where the
+ * origin still has the same content and tells its SHA-256, so that nothing is trusted to a disk that a machine went down with.
  */
 final class Download {
     private static final int CHUNK = 1 << 17;
@@ -28,6 +30,8 @@ final class Download {
     private final Fetcher.Progress progress;
     private long size;
     private String tag;
+    /** Whether what there is came in an earlier process, or at least an earlier try. */
+    private boolean earlier;
 
     /** @param limit bytes that the file may have */
     Download(Origin origin, String name, long limit, Duration stallLimit, Fetcher.Progress progress) {
@@ -40,21 +44,28 @@ final class Download {
 
     /** Writes the file and brings it to the disk; false when the origin has none of that name. */
     boolean to(Path target) throws IOException, InterruptedException {
+        Path mark = mark(target);
         MessageDigest digest = sha256();
-        try (FileChannel out = FileChannel.open(target, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {
+        try (FileChannel out = FileChannel.open(target, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+            resume(out, mark, digest);
             for (int breaks = 0;; breaks++) {
                 long before = size;
                 try {
-                    String expected = transfer(out, digest);
+                    String expected = transfer(out, mark, digest);
                     if (expected == null) {
                         return false;
                     }
                     String found = HexFormat.of().formatHex(digest.digest());
-                    if (!expected.isEmpty() && !expected.equals(found)) {
+                    if (expected.isEmpty() || expected.equals(found)) {
+                        out.force(true);
+                        Files.deleteIfExists(mark);
+                        return true;
+                    }
+                    Files.deleteIfExists(mark);
+                    if (!earlier) {
                         throw new AdapterFault(name + " has the SHA-256 " + found + ", its origin says " + expected);
                     }
-                    out.force(true);
-                    return true;
+                    restart(out, digest);
                 } catch (BrokenTransferException e) {
                     if (size <= before || breaks >= MOST_BREAKS) {
                         throw e;
@@ -64,8 +75,35 @@ final class Download {
         }
     }
 
+    /** Holds the tag of what has come of a file, while that is not all. */
+    static Path mark(Path target) {
+        return target.resolveSibling(target.getFileName() + ".tag");
+    }
+
+    private void resume(FileChannel out, Path mark, MessageDigest digest) throws IOException {
+        if (!Files.exists(mark) || out.size() > limit) {
+            restart(out, digest);
+            return;
+        }
+        tag = Files.readString(mark);
+        size = out.size();
+        earlier = size > 0;
+        ByteBuffer chunk = ByteBuffer.allocate(CHUNK);
+        while (out.read(chunk.clear()) >= 0) {
+            digest.update(chunk.flip());
+        }
+    }
+
+    private void restart(FileChannel out, MessageDigest digest) throws IOException {
+        out.truncate(0);
+        digest.reset();
+        size = 0;
+        tag = null;
+        earlier = false;
+    }
+
     /** Takes what is left; the SHA-256 that the file must have, empty when that is not known, null when there is no file. */
-    private String transfer(FileChannel out, MessageDigest digest) throws IOException, InterruptedException {
+    private String transfer(FileChannel out, Path mark, MessageDigest digest) throws IOException, InterruptedException {
         try (Incoming in = origin.open(name, size, tag).orElse(null)) {
             if (in == null) {
                 return null;
@@ -77,11 +115,16 @@ final class Download {
                 throw new IOException("asked for " + name + " from byte " + size + " on, the answer begins at " + in.from());
             }
             if (in.from() == 0) {
-                out.truncate(0);
-                digest.reset();
-                size = 0;
+                restart(out, digest);
+                Files.deleteIfExists(mark);
+            } else if (earlier && in.sha256() == null) {
+                restart(out, digest);
+                return transfer(out, mark, digest);
             }
             tag = in.tag();
+            if (tag != null && in.from() == 0) {
+                Files.writeString(mark, tag);
+            }
             append(in.body(), out, digest);
             if (in.size() >= 0 && size != in.size()) {
                 throw new BrokenTransferException(name + " ended after " + size + " of " + in.size() + " bytes");

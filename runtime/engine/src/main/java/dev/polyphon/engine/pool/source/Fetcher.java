@@ -41,7 +41,7 @@ public final class Fetcher implements AutoCloseable {
     }
 
     /**
-     * Writes an adapter's files into a folder and brings them to the disk.
+     * Writes an adapter's files into a folder, going on with what an earlier try left of them there, and brings them to the disk.
      *
      * @return where these very files are found again
      * @throws IOException when the origin cannot be reached, or what it has is no adapter
@@ -59,8 +59,11 @@ public final class Fetcher implements AutoCloseable {
             }
             byte[] config = Files.readAllBytes(into.resolve(AdapterFolder.CONFIG));
             List<String> names = AdapterFolder.of(Path.of(source.uri()), Map.of(AdapterFolder.CONFIG, MemorySegment.ofArray(config))).tensorFiles();
-            for (String name : names) {
-                if (download(origin, name, options.largestFile(), into, progress)) {
+            for (int i = 0; i < names.size(); i++) {
+                if (download(origin, names.get(i), options.largestFile(), into, progress)) {
+                    for (String other : names.subList(i + 1, names.size())) {
+                        remove(into.resolve(other));
+                    }
                     return origin.source();
                 }
             }
@@ -75,9 +78,14 @@ public final class Fetcher implements AutoCloseable {
         Path target = into.resolve(name);
         boolean found = new Download(origin, name, limit, options.stallLimit(), progress).to(target);
         if (!found) {
-            Files.delete(target);
+            remove(target);
         }
         return found;
+    }
+
+    private static void remove(Path target) throws IOException {
+        Files.deleteIfExists(target);
+        Files.deleteIfExists(Download.mark(target));
     }
 
     @Override

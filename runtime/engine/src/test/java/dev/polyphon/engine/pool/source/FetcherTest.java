@@ -115,11 +115,15 @@ class FetcherTest {
     private void send(HttpExchange exchange, int status, byte[] content) throws IOException {
         String range = rangesIgnored ? null : exchange.getRequestHeaders().getFirst("Range");
         int from = range == null ? 0 : Integer.parseInt(range.replaceAll("\\D", ""));
+        if (range != null && from >= content.length) {
+            exchange.sendResponseHeaders(416, -1);
+            return;
+        }
         if (range != null) {
             exchange.getResponseHeaders().set("Content-Range", "bytes " + from + "-" + (content.length - 1) + "/" + content.length);
         }
         exchange.sendResponseHeaders(range == null ? status : 206, content.length - from);
-        int end = Math.min(content.length, from + breakAfter);
+        int end = (int) Math.min(content.length, (long) from + breakAfter);
         exchange.getResponseBody().write(content, from, end - from);
         if (end < content.length) {
             exchange.getResponseBody().flush();
@@ -234,5 +238,56 @@ class FetcherTest {
             })).isInstanceOf(CancellationException.class);
         }
         assertThat(Files.exists(into.resolve("adapter_config.json"))).isTrue();
+    }
+
+    /** A try that ends after so many bytes, as if its process had been killed. */
+    private void begin(String source, int most) {
+        int[] came = {0};
+        try (Fetcher fetcher = fetcher("hf_secret")) {
+            assertThatThrownBy(() -> fetcher.fetch(AdapterSource.parse(source), into, bytes -> {
+                came[0] += bytes;
+                if (came[0] > most) {
+                    throw new CancellationException("killed");
+                }
+            })).isInstanceOf(CancellationException.class);
+        }
+    }
+
+    @Test
+    void goesOnWithWhatAnEarlierProcessLeft() throws Exception {
+        for (String folder : List.of("/org/a/resolve/" + COMMIT + "/", "/bucket/a/")) {
+            String source = folder.startsWith("/org") ? "hf://org/a@" + COMMIT : "s3://bucket/a";
+            put(folder);
+            begin(source, 400_000);
+            asked.clear();
+            fetch(source);
+            assertThat(asked).anyMatch(line -> line.matches(".*safetensors bytes=[1-9]\\d+-"));
+            assertThat(into.resolve("adapter_model.safetensors")).hasBinaryContent(weights);
+            assertThat(into.toFile().list()).as("nothing else").containsExactlyInAnyOrder("adapter_config.json", "adapter_model.safetensors");
+            Files.delete(into.resolve("adapter_model.safetensors"));
+
+            // Damaged meanwhile: what the origin says the whole must have shows it.
+            begin(source, 400_000);
+            Files.write(into.resolve("adapter_model.safetensors"), new byte[1000]);
+            fetch(source);
+            assertThat(into.resolve("adapter_model.safetensors")).hasBinaryContent(weights);
+            Files.delete(into.resolve("adapter_model.safetensors"));
+
+            // All of it came, and the process was killed before it was checked.
+            Files.write(into.resolve("adapter_model.safetensors"), weights);
+            Files.writeString(into.resolve("adapter_model.safetensors.tag"), "tag");
+            fetch(source);
+            assertThat(into.resolve("adapter_model.safetensors")).hasBinaryContent(weights);
+            Files.delete(into.resolve("adapter_model.safetensors"));
+
+            // Another content by now.
+            begin(source, 400_000);
+            weights[5]++;
+            sha256 = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(weights));
+            put(folder);
+            fetch(source);
+            assertThat(into.resolve("adapter_model.safetensors")).hasBinaryContent(weights);
+            Files.delete(into.resolve("adapter_model.safetensors"));
+        }
     }
 }
