@@ -101,10 +101,9 @@ final class FaultIsolation {
                 return true;
             }
             if (!broken) {
-                broken = true;
                 LOG.error("a step of {} sequences failed; it is computed in parts", part.size(), cause);
-                step.broken(plan);
             }
+            breakUp();
             if (part.size() == 1) {
                 fail(part.getFirst(), cause);
             } else {
@@ -126,6 +125,13 @@ final class FaultIsolation {
             }
         }
 
+        private void breakUp() {
+            if (!broken) {
+                broken = true;
+                step.broken(plan);
+            }
+        }
+
         private void fail(Work work, Throwable cause) {
             if (work.sequence().adapter() != null) {
                 suspects.add(work.sequence().adapter());
@@ -136,10 +142,15 @@ final class FaultIsolation {
         /** What of it goes on, and from keys and values that are there or are computed with it. */
         private List<Work> computable(List<Work> wanted) {
             List<Work> part = new ArrayList<>(wanted);
-            part.removeIf(work -> !step.open(work));
+            if (part.removeIf(work -> !step.open(work))) {
+                breakUp();
+            }
             boolean all = false;
             while (!all) {
                 List<Work> unfounded = part.stream().filter(work -> !founded(work, part)).toList();
+                if (!unfounded.isEmpty()) {
+                    breakUp();
+                }
                 unfounded.forEach(step::putBack);
                 part.removeAll(unfounded);
                 all = unfounded.isEmpty();
