@@ -131,6 +131,8 @@ final class MergeTable {
             case QUEUED, FAILED -> {
                 entries.remove(entry);
                 entry.enter(State.UNMERGING);
+                // It may be in hand already, its state not yet changed.
+                entry.givenUp = true;
             }
             case MEASURING, MERGING -> entry.givenUp = true;
             case MERGED -> {
