@@ -17,6 +17,9 @@ public interface RuntimeObserver {
     /** An adapter was loaded, or failed to. */
     default void adapterLoad(String adapter, Duration time, boolean success) {}
 
+    /** An adapter's files on this machine's disk turned out to be damaged when they were read back. */
+    default void adapterDamaged(String adapter) {}
+
     /** A request left the queue for the batch. */
     default void admitted(String tenant, Duration queued) {}
 

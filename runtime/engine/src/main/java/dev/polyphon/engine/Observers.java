@@ -50,6 +50,11 @@ final class Observers implements RuntimeObserver {
     }
 
     @Override
+    public void adapterDamaged(String adapter) {
+        tell(o -> o.adapterDamaged(adapter));
+    }
+
+    @Override
     public void admitted(String tenant, Duration queued) {
         tell(o -> o.admitted(tenant, queued));
     }

@@ -34,6 +34,7 @@ final class RuntimeMetrics implements RuntimeObserver {
     private final Counter expirations;
     private final Histogram loadTime;
     private final Counter loads;
+    private final Counter damaged;
 
     RuntimeMetrics(PrometheusRegistry registry, Runtime runtime, TopLabels tenants) {
         this.tenants = tenants;
@@ -69,6 +70,10 @@ final class RuntimeMetrics implements RuntimeObserver {
                 .register(registry);
         loads.initLabelValues("ok");
         loads.initLabelValues("failed");
+        damaged = Counter.builder()
+                .name("polyphon_adapter_damaged_total")
+                .help("Times that an adapter's files on the disk turned out to be damaged when they were read back.")
+                .register(registry);
         gauge(registry, runtime, "polyphon_sequences_running", "Sequences in the batch.", RuntimeStats::running);
         gauge(registry, runtime, "polyphon_sequences_waiting", "Sequences in the queue.", RuntimeStats::waiting);
         GaugeWithCallback.builder()
@@ -202,6 +207,11 @@ final class RuntimeMetrics implements RuntimeObserver {
     public void adapterLoad(String adapter, Duration time, boolean success) {
         loadTime.observe(in(time));
         loads.labelValues(success ? "ok" : "failed").inc();
+    }
+
+    @Override
+    public void adapterDamaged(String adapter) {
+        damaged.inc();
     }
 
     @Override

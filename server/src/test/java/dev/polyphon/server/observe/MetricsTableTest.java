@@ -68,6 +68,7 @@ class MetricsTableTest {
         server.runtime.tell(o -> o.preempted("t"));
         server.runtime.tell(o -> o.expired("t"));
         server.runtime.tell(o -> o.adapterLoad("french", Duration.ofMillis(20), true));
+        server.runtime.tell(o -> o.adapterDamaged("french"));
     }
 
     @Test

@@ -155,7 +155,7 @@ public final class AdapterPool implements AutoCloseable {
             throw e;
         }
         fetcher = new Fetcher(options.sources());
-        VersionFiles files = new VersionFiles(disk, fetcher);
+        VersionFiles files = new VersionFiles(disk, fetcher, observer);
         host = new HostTier(files, options.hostBytes(), registry::pinned);
         slots = new Slots(memory, options.eviction(), resident -> resident.variant.key.parts().stream().anyMatch(part -> registry.pinned(part.number())),
                 options.turnTime());

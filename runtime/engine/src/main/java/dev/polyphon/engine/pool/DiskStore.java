@@ -49,6 +49,19 @@ final class DiskStore implements AutoCloseable {
             return files.resolve(entry.hash);
         }
 
+        /**
+         * The files are not what they were. A copy goes, so that it comes again; what is the only copy stays, for somebody may know how to repair it, but
+         * gives its place to the same content when that arrives.
+         */
+        void damaged() throws IOException {
+            synchronized (DiskStore.this) {
+                entry.damaged = true;
+                if (!entry.kept && entries.get(entry.hash) == entry) {
+                    discard(entry.hash);
+                }
+            }
+        }
+
         @Override
         public void close() {
             synchronized (DiskStore.this) {
@@ -64,6 +77,7 @@ final class DiskStore implements AutoCloseable {
         final String hash;
         final long bytes;
         boolean kept;
+        boolean damaged;
         int users;
 
         Entry(String hash, long bytes, boolean kept) {
@@ -149,8 +163,17 @@ final class DiskStore implements AutoCloseable {
             return Optional.empty();
         }
         hits++;
-        Files.setLastModifiedTime(files.resolve(hash), FileTime.from(Instant.now()));
+        touch(files.resolve(hash));
         return Optional.of(hold(entry));
+    }
+
+    /** Notes for the next process when a folder was used; on a disk that takes nothing, or where it is missing, it is read all the same, or found missing. */
+    private static void touch(Path folder) {
+        try {
+            Files.setLastModifiedTime(folder, FileTime.from(Instant.now()));
+        } catch (IOException e) {
+            LOG.debug("cannot note that {} was used: {}", folder, e.toString());
+        }
     }
 
     private Held hold(Entry entry) {
@@ -162,8 +185,7 @@ final class DiskStore implements AutoCloseable {
         return entries.containsKey(hash);
     }
 
-    /** Removes a copy that turned out to be damaged. */
-    synchronized void discard(String hash) throws IOException {
+    private void discard(String hash) throws IOException {
         Entry entry = entries.remove(hash);
         if (entry != null) {
             used -= entry.bytes;
@@ -232,14 +254,22 @@ final class DiskStore implements AutoCloseable {
             synchronized (DiskStore.this) {
                 wanted = false;
                 Entry there = entries.get(hash);
+                boolean only = kept;
+                if (there != null && there.damaged) {
+                    only |= there.kept;
+                    discard(hash);
+                    there = null;
+                }
                 if (there == null) {
                     sync(folder);
+                    // What could not be removed when it was discarded.
+                    delete(files.resolve(hash));
                     Files.move(folder, files.resolve(hash), StandardCopyOption.ATOMIC_MOVE);
                     sync(files);
-                    there = new Entry(hash, bytes(files.resolve(hash)), kept);
+                    there = new Entry(hash, bytes(files.resolve(hash)), only);
                     add(there);
                 }
-                there.kept |= kept;
+                there.kept |= only;
                 return hold(there);
             }
         }

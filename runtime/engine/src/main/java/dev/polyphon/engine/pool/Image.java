@@ -50,26 +50,47 @@ final class Image {
      * @param stamp tells whether they have changed there since
      */
     static Image read(Path folder, Path label, AdapterSource source, Object stamp) throws IOException {
+        return read(folder, label, source, stamp, null);
+    }
+
+    /**
+     * The same for files that were there before: nothing of them is looked at until they have turned out to be what they were.
+     *
+     * @param expected the hash they must have; null for any
+     * @throws DamagedCopyException when they have become others, or cannot be read any more
+     */
+    static Image read(Path folder, Path label, AdapterSource source, Object stamp, String expected) throws IOException {
         Arena arena = Arena.ofShared();
         try {
             MessageDigest digest = Content.sha256();
             Map<String, MemorySegment> content = new LinkedHashMap<>();
-            long bytes = 0;
-            for (String name : AdapterFolder.files()) {
-                try (FileChannel file = FileChannel.open(folder.resolve(name))) {
-                    MemorySegment segment = arena.allocate(file.size(), 64);
-                    digest.update((name + ' ' + segment.byteSize() + '\n').getBytes(StandardCharsets.UTF_8));
-                    read(file, name, segment, digest);
-                    content.put(name, segment);
-                    bytes += segment.byteSize();
-                } catch (NoSuchFileException e) {
-                    continue;
-                }
+            try {
+                read(folder, arena, content, digest);
+            } catch (IOException e) {
+                throw expected == null ? e : new DamagedCopyException(e.toString());
             }
-            return new Image(arena, AdapterFolder.of(label, content), content, HexFormat.of().formatHex(digest.digest()), bytes, source, stamp);
+            String hash = HexFormat.of().formatHex(digest.digest());
+            if (expected != null && !expected.equals(hash)) {
+                throw new DamagedCopyException("its SHA-256 is " + hash + ", it was " + expected);
+            }
+            long bytes = content.values().stream().mapToLong(MemorySegment::byteSize).sum();
+            return new Image(arena, AdapterFolder.of(label, content), content, hash, bytes, source, stamp);
         } catch (Throwable e) {
             arena.close();
             throw e;
+        }
+    }
+
+    private static void read(Path folder, Arena arena, Map<String, MemorySegment> content, MessageDigest digest) throws IOException {
+        for (String name : AdapterFolder.files()) {
+            try (FileChannel file = FileChannel.open(folder.resolve(name))) {
+                MemorySegment segment = arena.allocate(file.size(), 64);
+                digest.update((name + ' ' + segment.byteSize() + '\n').getBytes(StandardCharsets.UTF_8));
+                read(file, name, segment, digest);
+                content.put(name, segment);
+            } catch (NoSuchFileException e) {
+                continue;
+            }
         }
     }
 

@@ -183,6 +183,7 @@ final class PoolCatalog implements AdapterCatalog {
             variants.retire(id);
             Registered one = registry.get(id);
             Version version = one.current().hash().equals(added.version()) ? one.current() : one.version(added.version()).orElseThrow();
+            failures.clear(version.number());
             tiers.host.put(version.number(), image);
             variants.admit(asked, new Part(id, version), built.adapter(), images.stamps());
             return info(one, version);

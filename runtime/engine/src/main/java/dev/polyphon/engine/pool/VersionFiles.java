@@ -6,20 +6,27 @@ import dev.polyphon.engine.pool.DiskStore.Held;
 import dev.polyphon.engine.pool.source.Fetcher;
 import dev.polyphon.runtime.AdapterSource;
 import dev.polyphon.runtime.RuntimeFault;
+import dev.polyphon.runtime.RuntimeObserver;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Reads versions' files from wherever they are: a folder in place, this machine's copy, or their origin, of which a copy is kept. Thread-safe; waits. */
 final class VersionFiles {
+    private static final Logger LOG = LoggerFactory.getLogger(VersionFiles.class);
+
     private final DiskStore disk;
     private final Fetcher fetcher;
+    private final RuntimeObserver observer;
 
-    VersionFiles(DiskStore disk, Fetcher fetcher) {
+    VersionFiles(DiskStore disk, Fetcher fetcher, RuntimeObserver observer) {
         this.disk = disk;
         this.fetcher = fetcher;
+        this.observer = observer;
     }
 
     /** Equal as long as what a source has seems unchanged, as far as that can be told without asking others. */
@@ -60,26 +67,29 @@ final class VersionFiles {
         return image;
     }
 
+    /** What there is on the disk, or nothing when that has to come again from where it came from. */
     private Optional<Image> copy(Part part, String hash) throws IOException {
+        AdapterSource source = part.version().source();
         try (Held held = disk.find(hash).orElse(null)) {
             if (held == null) {
                 return Optional.empty();
             }
-            Image image = read(held.folder(), part, part.version().source());
-            if (image.hash().equals(hash)) {
-                return Optional.of(image);
-            }
-            image.release();
-            if (part.version().source() instanceof AdapterSource.Upload) {
-                throw new AdapterFault("its files, which were uploaded, have become others on the disk");
+            try {
+                return Optional.of(Image.read(held.folder(), label(part), source, stamp(source), hash));
+            } catch (DamagedCopyException e) {
+                LOG.warn("the files of {} are damaged on the disk: {}", part.id(), e.getMessage());
+                observer.adapterDamaged(part.id().name());
+                held.damaged();
+                if (source instanceof AdapterSource.Upload) {
+                    throw new AdapterFault("its files, which were uploaded, are damaged on the disk, and have to be uploaded again");
+                }
+                return Optional.empty();
             }
         }
-        disk.discard(hash);
-        return Optional.empty();
     }
 
-    private static Image read(Path folder, Part part, AdapterSource source) throws IOException {
-        return Image.read(folder, Path.of(part.id().name()), source, stamp(source));
+    private static Path label(Part part) {
+        return Path.of(part.id().name());
     }
 
     private Image fetch(Part part, String hash, BooleanSupplier wanted) throws IOException {
@@ -93,7 +103,7 @@ final class VersionFiles {
                     }
                     arrival.take(bytes);
                 });
-                image = read(arrival.folder(), part, source);
+                image = Image.read(arrival.folder(), label(part), source, stamp(source));
             } catch (AdapterFault | RuntimeFault e) {
                 arrival.forget();
                 throw e;

@@ -123,7 +123,10 @@ class UploadTest {
             assertThat(pool.tiers().disk().bytes()).isGreaterThan(2 * TENSOR_BYTES);
             Files.writeString(store.resolve("files").resolve(version).resolve("adapter_config.json"), "{\"peft_type\": \"IA3\"}");
             pool.catalog().unload(info.id());
-            assertThatThrownBy(() -> text(pool, "mine")).hasMessageContaining("have become others on the disk");
+            assertThatThrownBy(() -> text(pool, "mine")).hasMessageContaining("are damaged on the disk, and have to be uploaded again");
+            assertThat(upload(pool, "mine", true).version()).as("the same files").isEqualTo(version);
+            pool.catalog().unload(info.id());
+            assertThat(text(pool, "mine")).as("read back").isEqualTo("mine");
         }
     }
 
