@@ -6,7 +6,10 @@ import java.time.InstantSource;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
 
-/** Tokens of the current day, which begins at midnight UTC. A clock that is set back does not begin an earlier one. May be used from any thread. */
+/**
+ * Tokens of the current day, which begins at midnight UTC. A clock that is set back to an earlier day takes what was used along, so that it gives nothing
+ * anew, and so that a clock that was ahead by mistake does not hold a tenant back until its day has come. May be used from any thread.
+ */
 final class DayBudget {
     private final InstantSource clock;
     private LocalDate day;
@@ -25,9 +28,9 @@ final class DayBudget {
     private void turn() {
         LocalDate today = today();
         if (today.isAfter(day)) {
-            day = today;
             used = 0;
         }
+        day = today;
     }
 
     /** Takes tokens, unless that would go over the limit. */

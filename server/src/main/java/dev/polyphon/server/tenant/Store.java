@@ -14,6 +14,9 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.LocalDate;
+import java.time.LocalTime;
+import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -266,12 +269,13 @@ public final class Store implements AutoCloseable {
         });
     }
 
-    /** Tokens of prompts and outputs by tenant since a time. */
-    Map<String, Long> tokensSince(Instant from) throws IOException {
+    /** Tokens of prompts and outputs by tenant of a day; hours beyond it, from when a clock was ahead, do not count. */
+    Map<String, Long> tokensOf(LocalDate day) throws IOException {
         return read("usage", () -> {
             var all = new HashMap<String, Long>();
-            try (PreparedStatement sql = connection.prepareStatement("SELECT tenant, sum(prompt + generated + estimated) FROM usage WHERE hour >= ? GROUP BY tenant")) {
-                sql.setLong(1, from.getEpochSecond());
+            try (PreparedStatement sql = connection.prepareStatement("SELECT tenant, sum(prompt + generated + estimated) FROM usage WHERE hour >= ? AND hour < ? GROUP BY tenant")) {
+                sql.setLong(1, day.toEpochSecond(LocalTime.MIDNIGHT, ZoneOffset.UTC));
+                sql.setLong(2, day.plusDays(1).toEpochSecond(LocalTime.MIDNIGHT, ZoneOffset.UTC));
                 try (ResultSet row = sql.executeQuery()) {
                     while (row.next()) {
                         all.put(row.getString(1), row.getLong(2));

@@ -46,7 +46,7 @@ public final class Tenants {
         this.store = store;
         this.clock = clock;
         this.time = time;
-        Map<String, Long> today = store.tokensSince(LocalDate.ofInstant(clock.instant(), ZoneOffset.UTC).atStartOfDay().toInstant(ZoneOffset.UTC));
+        Map<String, Long> today = store.tokensOf(LocalDate.ofInstant(clock.instant(), ZoneOffset.UTC));
         for (Tenant tenant : store.tenants()) {
             accounts.put(tenant.name(), account(tenant, today.getOrDefault(tenant.name(), 0L)));
         }

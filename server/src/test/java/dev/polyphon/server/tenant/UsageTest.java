@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.time.LocalDate;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -122,7 +123,7 @@ class UsageTest {
                 assertThat(usage).as("start " + start).hasSize(1);
                 assertThat(usage.getFirst().counts()).isEqualTo(new Usage.Counts(1, 10, 4, 12, 0, 7));
                 assertThat(usage.getFirst().from()).isEqualTo(Instant.parse("2026-03-01T10:00:00Z"));
-                assertThat(store.tokensSince(Instant.parse("2026-03-01T00:00:00Z"))).containsEntry("acme", 29L);
+                assertThat(store.tokensOf(LocalDate.parse("2026-03-01"))).containsEntry("acme", 29L);
             }
         }
     }

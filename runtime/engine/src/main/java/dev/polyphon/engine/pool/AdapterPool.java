@@ -9,7 +9,6 @@ import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.pool.Variants.Joined;
 import dev.polyphon.engine.pool.source.Fetcher;
 import dev.polyphon.runtime.AdapterCatalog;
-import dev.polyphon.runtime.AdapterFailure;
 import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterSource;
 import dev.polyphon.runtime.AdapterTiers;
@@ -19,7 +18,6 @@ import dev.polyphon.runtime.RuntimeFault.Kind;
 import dev.polyphon.runtime.RuntimeObserver;
 import java.io.IOException;
 import java.time.Duration;
-import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -238,9 +236,9 @@ public final class AdapterPool implements AutoCloseable {
             return CompletableFuture.completedFuture(lease);
         }
         for (Part part : key.parts()) {
-            AdapterFailure failure = failures.blocking(part.number(), () -> VersionFiles.stamp(part.version().source()));
-            if (failure != null) {
-                return CompletableFuture.failedFuture(RuntimeFault.unusable(failure.reason(), Duration.between(Instant.now(), failure.retryAt()), null));
+            Failures.Blocked blocked = failures.blocking(part.number(), () -> VersionFiles.stamp(part.version().source()));
+            if (blocked != null) {
+                return CompletableFuture.failedFuture(RuntimeFault.unusable(blocked.reason(), blocked.left(), null));
             }
         }
         CompletableFuture<Lease> mine = new CompletableFuture<>();

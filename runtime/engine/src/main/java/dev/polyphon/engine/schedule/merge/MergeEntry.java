@@ -3,6 +3,7 @@ package dev.polyphon.engine.schedule.merge;
 import dev.polyphon.runtime.MergeInfo;
 import dev.polyphon.runtime.MergeInfo.Cause;
 import dev.polyphon.runtime.MergeInfo.State;
+import java.time.Duration;
 import java.time.Instant;
 
 /** Something that is merged or to be. Guarded by the table that it stands in, but for what is volatile. */
@@ -12,6 +13,8 @@ final class MergeEntry {
     Cause cause;
     State state = State.QUEUED;
     Instant since = Instant.now();
+    /** The same as {@link System#nanoTime}, for what is to happen after a while. */
+    private long entered = System.nanoTime();
     /** Elements of the copy. */
     long elements;
     long bytes;
@@ -32,6 +35,12 @@ final class MergeEntry {
     void enter(State next) {
         state = next;
         since = Instant.now();
+        entered = System.nanoTime();
+    }
+
+    /** How long it has been in its state. */
+    Duration age() {
+        return Duration.ofNanos(System.nanoTime() - entered);
     }
 
     /** Whether it is on its way to be merged. */

@@ -22,7 +22,6 @@ import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
 import dev.polyphon.runtime.Scheduling;
 import java.time.Duration;
-import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletionException;
@@ -297,7 +296,7 @@ public final class Merges implements AdapterMerges, BetweenSteps, AutoCloseable 
                 } else {
                     table.renew(entry);
                 }
-            } else if (entry.state == State.FAILED && entry.cause == Cause.PINNED && Instant.now().isAfter(entry.since.plus(RETRY))) {
+            } else if (entry.state == State.FAILED && entry.cause == Cause.PINNED && entry.age().compareTo(RETRY) > 0) {
                 table.again(entry);
             }
         }
