@@ -23,6 +23,7 @@ import numpy
 import openai
 from safetensors.numpy import save_file
 
+import e2e_cli
 import e2e_console
 import e2e_kserve
 import e2e_prometheus
@@ -475,6 +476,13 @@ def triton_clients_work(server):
     adapter = server.adapters[0]
     texts = {model: server.text(model, tokens=16) for model in (server.base, adapter)}
     e2e_kserve.works(server.url, server.base, adapter, PROMPT, texts)
+
+
+@check
+def a_batch_is_stopped_and_gone_on_with(server):
+    adapter = server.adapters[0]
+    texts = {model: server.text(model, tokens=16) for model in (server.base, adapter)}
+    e2e_cli.batch(server.url, server.base, adapter, PROMPT, texts, server.scratch)
 
 
 @check

@@ -21,6 +21,7 @@ import dev.polyphon.server.cli.RehearseCommand;
 import dev.polyphon.server.cli.ServeCommand;
 import dev.polyphon.server.cli.VerifyCommand;
 import dev.polyphon.server.cli.remote.AuditCommand;
+import dev.polyphon.server.cli.remote.BatchCommand;
 import dev.polyphon.server.cli.remote.CancelCommand;
 import dev.polyphon.server.cli.remote.ChatCommand;
 import dev.polyphon.server.cli.remote.CompleteCommand;
@@ -94,6 +95,7 @@ public final class Main {
                 .addSubcommand(new AuditCommand())
                 .addSubcommand(new ChatCommand())
                 .addSubcommand(new CompleteCommand())
+                .addSubcommand(new BatchCommand())
                 .addSubcommand(new TopCommand())
                 .addSubcommand(new AutoComplete.GenerateCompletion())
                 .setExecutionExceptionHandler(Main::explain);

@@ -174,6 +174,32 @@ class ClientTest {
     }
 
     @Test
+    void worksOffABatch(@TempDir Path folder) throws IOException {
+        Path in = folder.resolve("in.jsonl");
+        Path out = folder.resolve("out.jsonl");
+        Files.writeString(in, """
+                {"custom_id": "chat", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "french", "messages": [{"role": "user", "content": "a b"}]}}
+                {"custom_id": "text", "method": "POST", "url": "/v1/completions", "body": {"model": "german", "prompt": "c"}}
+                {"custom_id": "vector", "method": "POST", "url": "/v1/embeddings", "body": {"model": "french", "input": "d e f"}}
+                """);
+        Ran ran = run("", "batch", in.toString(), out.toString(), "--concurrency", "2");
+        assertThat(ran.out()).as(ran.err()).startsWith("3 requests: 3 answered, 0 failed; 0 had their line before, 0 further tries, 6 tokens in and 3 out, ");
+        var lines = new java.util.HashMap<String, com.fasterxml.jackson.databind.JsonNode>();
+        Files.readAllLines(out).stream().map(TestServer::parse).forEach(line -> lines.put(line.path("custom_id").asText(), line.path("response")));
+        assertThat(lines.get("chat").at("/body/choices/0/message/content").asText()).isEqualTo("french:a b");
+        assertThat(lines.get("chat").path("request_id").asText()).isEqualTo(lines.get("chat").at("/body/id").asText());
+        assertThat(lines.get("text").at("/body/choices/0/text").asText()).isEqualTo("german:c");
+        assertThat(lines.get("vector").at("/body/data/0/embedding").size()).isEqualTo(dev.polyphon.server.FakeRuntime.WIDTH);
+        Files.writeString(in, "{\"custom_id\": \"none\", \"method\": \"POST\", \"url\": \"/v1/completions\", \"body\": {\"model\": \"nobody\", \"prompt\": \"c\"}}\n",
+                java.nio.file.StandardOpenOption.APPEND);
+        Ran again = run("", "batch", in.toString(), out.toString(), "--json");
+        assertThat(again.status()).isEqualTo(1);
+        assertThat(again.err()).contains("1 of 4 requests failed");
+        assertThat(TestServer.parse(again.out()).path("answeredBefore").asInt()).isEqualTo(3);
+        assertThat(run("", "batch", in.toString(), out.toString(), "--concurrency", "0").status()).isEqualTo(2);
+    }
+
+    @Test
     void topShowsTenantsAndAdapters() throws Exception {
         client.ask(new Request.Completion("french", "a b c"));
         String screen = run("", "top", "--count", "1", "--interval", "0.01").out();

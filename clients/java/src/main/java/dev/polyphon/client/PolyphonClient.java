@@ -196,6 +196,18 @@ public final class PolyphonClient implements AutoCloseable {
         return JSON.readTree(checked(http.send(request(path).header("Content-Type", "application/json").method(method, publisher).build(), BodyHandlers.ofString())));
     }
 
+    /**
+     * Sends a request's body as it is, and takes the answer as it is, whatever its status.
+     *
+     * @param path with its query
+     * @param limit the longest wait for the answer
+     * @throws java.net.http.HttpTimeoutException when the answer is not there then
+     */
+    public Reply post(String path, JsonNode body, Duration limit) throws IOException, InterruptedException {
+        return Reply.of(http.send(request(path).header("Content-Type", "application/json").timeout(limit)
+                .POST(HttpRequest.BodyPublishers.ofString(body.toString())).build(), BodyHandlers.ofString()));
+    }
+
     public Metrics metrics() throws IOException, InterruptedException {
         return Metrics.parse(text("/metrics", null));
     }
@@ -250,9 +262,8 @@ public final class PolyphonClient implements AutoCloseable {
         } catch (JsonProcessingException e) {
             // Not the API's own error, but a gateway's, say: told as it is.
         }
-        Duration retry = answer.headers().firstValue("Retry-After").filter(value -> value.matches("\\d{1,9}"))
-                .map(value -> Duration.ofSeconds(Long.parseLong(value))).orElse(null);
-        throw new PolyphonException(answer.statusCode(), code, message.isEmpty() ? "the server answers " + answer.statusCode() : message, retry);
+        throw new PolyphonException(answer.statusCode(), code, message.isEmpty() ? "the server answers " + answer.statusCode() : message,
+                Reply.retryAfter(answer).orElse(null));
     }
 
     /** The answer's future; cancelling it cancels the exchange. */
