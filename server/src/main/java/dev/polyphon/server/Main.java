@@ -148,7 +148,7 @@ public final class Main {
                 .withEviction(Eviction.valueOf(from.eviction().toUpperCase(Locale.ROOT).replace('-', '_')))
                 .withLongestWait(from.longestWait()).withTurnTime(from.turnTime()).withUploadBytes(from.uploadBytes())
                 .withSources(SourceOptions.NONE.withHub(from.hub() == null ? null : new SourceOptions.Hub(from.hub(), from.hubToken())).withS3(s3)
-                        .withLargestFile(from.fileBytes()));
+                        .withLargestFile(from.fileBytes()).withSlowest(from.stallTime(), from.leastRate()));
     }
 
     /** What a user can put right is told in one line; only a fault of the program comes with its stack. */

@@ -178,7 +178,7 @@ class AdapterRoomTest {
         });
         hub.start();
         SourceOptions sources = new SourceOptions(new SourceOptions.Hub(URI.create("http://127.0.0.1:" + hub.getAddress().getPort()), null), null,
-                Duration.ofSeconds(60), Duration.ofSeconds(60), 1 << 20);
+                Duration.ofSeconds(60), Duration.ofSeconds(60), 1, 1 << 20);
         try (Engine engine = Engine.open(EngineOptions.of("tiny", BASE).withSteps(8, 32).withKv(4 << 20, 16).withAdapters(PoolOptions.of(1 << 20).withSources(sources)),
                 CpuKernels.open(1))) {
             register(engine, "a0");

@@ -16,12 +16,14 @@ import java.util.List;
  * @param turnTime after how long without room for its adapter a request has adapters in use take no new requests
  * @param uploadBytes bytes that an upload may have
  * @param fileBytes bytes that a file from a hub or from S3 may have
+ * @param stallTime one that comes too slowly for so long is broken off
+ * @param leastRate bytes a second below which it is too slow
  * @param hub null for none
  * @param hubToken null for none
  * @param s3 null for none
  */
 public record AdapterStorage(
-        Path store, long diskBytes, long hostBytes, String eviction, Duration longestWait, Duration turnTime, long uploadBytes, long fileBytes, URI hub, String hubToken, S3 s3) {
+        Path store, long diskBytes, long hostBytes, String eviction, Duration longestWait, Duration turnTime, long uploadBytes, long fileBytes, Duration stallTime, long leastRate, URI hub, String hubToken, S3 s3) {
 
     /**
      * @param endpoint null for Amazon's of the region
@@ -60,6 +62,8 @@ public record AdapterStorage(
                 adapters.duration("turnTime", Duration.ofSeconds(2), Duration.ZERO, Duration.ofHours(1)),
                 adapters.bytes("uploadBytes", 1 << 30, 1 << 10, 1L << 50),
                 adapters.bytes("fileBytes", 4L << 30, 1 << 10, 1L << 50),
+                adapters.duration("stallTime", Duration.ofSeconds(30), Duration.ofMillis(100), Duration.ofHours(1)),
+                adapters.bytes("leastRate", 1 << 10, 0, 1L << 40),
                 address("hub.endpoint", hub.text("endpoint", "https://huggingface.co")),
                 hubToken,
                 s3(s3));

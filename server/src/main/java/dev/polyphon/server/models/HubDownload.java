@@ -107,7 +107,7 @@ final class HubDownload implements AutoCloseable {
             if (token != null && sameOrigin(address, endpoint) && isPrivateChannel(address)) {
                 request.header("Authorization", "Bearer " + token);
             }
-            var response = client.send(request.build(), BodyHandlers.ofInputStream());
+            var response = send(request.build());
             switch (response.statusCode()) {
                 case 301, 302, 303, 307, 308 -> {
                     response.body().close();
@@ -119,6 +119,15 @@ final class HubDownload implements AutoCloseable {
             }
         }
         throw new IOException("more than " + MAX_REDIRECTS + " redirects");
+    }
+
+    private HttpResponse<InputStream> send(HttpRequest request) throws IOException, InterruptedException {
+        try {
+            return client.send(request, BodyHandlers.ofInputStream());
+        } catch (IllegalArgumentException e) {
+            // The client's own, for a Content-Length that is none.
+            throw new IOException("the answer is not valid HTTP: " + e.getMessage(), e);
+        }
     }
 
     private static URI target(URI from, HttpResponse<?> response) throws IOException {

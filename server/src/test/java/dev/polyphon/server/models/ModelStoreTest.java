@@ -6,6 +6,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -259,6 +261,22 @@ class ModelStoreTest {
             try (var _ = hub(LoopbackHub.status(answer.getKey()))) {
                 assertRefused(HUB, answer.getValue());
             }
+        }
+    }
+
+    @Test
+    void tellsOfALengthThatIsNone() throws Exception {
+        try (var threads = Executors.newVirtualThreadPerTaskExecutor(); var listening = new ServerSocket(0, 10, InetAddress.getLoopbackAddress())) {
+            threads.submit(() -> {
+                try (var socket = listening.accept()) {
+                    socket.getOutputStream().write("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nabc".getBytes(StandardCharsets.US_ASCII));
+                    // What was asked is read, or closing would be a reset that may arrive before the answer.
+                    socket.getInputStream().readAllBytes();
+                }
+                return null;
+            });
+            environment.put("HF_ENDPOINT", "http://127.0.0.1:" + listening.getLocalPort());
+            assertRefused(HUB, "the answer is not valid HTTP");
         }
     }
 

@@ -26,7 +26,7 @@ final class Download {
     private final Origin origin;
     private final String name;
     private final long limit;
-    private final Duration stallLimit;
+    private final SourceOptions options;
     private final Fetcher.Progress progress;
     private long size;
     private String tag;
@@ -34,11 +34,11 @@ final class Download {
     private boolean earlier;
 
     /** @param limit bytes that the file may have */
-    Download(Origin origin, String name, long limit, Duration stallLimit, Fetcher.Progress progress) {
+    Download(Origin origin, String name, long limit, SourceOptions options, Fetcher.Progress progress) {
         this.origin = origin;
         this.name = name;
         this.limit = limit;
-        this.stallLimit = stallLimit;
+        this.options = options;
         this.progress = progress;
     }
 
@@ -135,7 +135,8 @@ final class Download {
 
     private void append(InputStream in, FileChannel out, MessageDigest digest) throws IOException {
         byte[] chunk = new byte[CHUNK];
-        try (StallWatch watch = new StallWatch(stallLimit, in)) {
+        Duration stall = options.stallLimit();
+        try (StallWatch watch = new StallWatch(stall, options.leastRate() * stall.toMillis() / 1000, in)) {
             for (int n = read(in, chunk, watch); n >= 0; n = read(in, chunk, watch)) {
                 if (size + n > limit) {
                     throw tooLarge("more");
@@ -154,11 +155,11 @@ final class Download {
     private int read(InputStream in, byte[] chunk, StallWatch watch) throws BrokenTransferException {
         try {
             int n = in.read(chunk);
-            watch.touch();
+            watch.received(Math.max(0, n));
             return n;
         } catch (IOException e) {
             throw new BrokenTransferException(name + " broke off after " + size + " bytes: "
-                    + (watch.fired() ? "nothing came in " + stallLimit.toSeconds() + " s" : e.getMessage()));
+                    + (watch.fired() ? "less than " + options.leastRate() + " bytes a second came for " + options.stallLimit().toMillis() + " ms" : e.getMessage()));
         }
     }
 

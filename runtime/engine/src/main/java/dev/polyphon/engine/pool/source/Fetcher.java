@@ -76,7 +76,7 @@ public final class Fetcher implements AutoCloseable {
 
     private boolean download(Origin origin, String name, long limit, Path into, Progress progress) throws IOException, InterruptedException {
         Path target = into.resolve(name);
-        boolean found = new Download(origin, name, limit, options.stallLimit(), progress).to(target);
+        boolean found = new Download(origin, name, limit, options, progress).to(target);
         if (!found) {
             remove(target);
         }

@@ -3,19 +3,24 @@ package dev.polyphon.engine.pool.source;
 import java.io.Closeable;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.concurrent.atomic.AtomicLong;
 
-/** Closes a stream that a blocked reader waits on once nothing has come for too long: the client's own time limit ends with the header. */
+/**
+ * Closes a stream that a blocked reader waits on once it has been too slow for too long: the client's own time limit ends with the header, and a byte now and
+ * then would keep a transfer up for ever.
+ */
 final class StallWatch implements AutoCloseable {
     private final Thread thread;
-    private volatile long touched = System.nanoTime();
+    private final AtomicLong received = new AtomicLong();
     private volatile boolean fired;
 
-    StallWatch(Duration limit, Closeable stream) {
+    /** @param least bytes that must come in each such time; at least one must */
+    StallWatch(Duration time, long least, Closeable stream) {
         thread = Thread.ofVirtual().name("stall-watch").start(() -> {
             try {
-                for (long left = limit.toNanos(); left > 0; left = limit.toNanos() - (System.nanoTime() - touched)) {
-                    Thread.sleep(Duration.ofNanos(left));
-                }
+                do {
+                    Thread.sleep(time);
+                } while (received.getAndSet(0) >= Math.max(1, least));
                 fired = true;
                 stream.close();
             } catch (InterruptedException | IOException _) {
@@ -24,8 +29,8 @@ final class StallWatch implements AutoCloseable {
         });
     }
 
-    void touch() {
-        touched = System.nanoTime();
+    void received(int bytes) {
+        received.addAndGet(bytes);
     }
 
     boolean fired() {

@@ -12,13 +12,14 @@ import java.net.http.HttpResponse.BodyHandlers;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
-import java.util.OptionalLong;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** HTTP (RFC 9110) as the origins need it. Redirects are left to them: the client would send credentials along. */
 final class Transport implements AutoCloseable {
+    /** What only a request for a part can be answered. */
+    private static final Set<Integer> OF_RANGES = Set.of(206, 412, 416);
     private static final Pattern CONTENT_RANGE = Pattern.compile("bytes (\\d{1,18})-\\d{1,18}/(\\d{1,18})");
 
     private final Duration limit;
@@ -43,17 +44,27 @@ final class Transport implements AutoCloseable {
     HttpResponse<InputStream> get(URI address, Map<String, String> headers) throws IOException, InterruptedException {
         HttpRequest.Builder request = HttpRequest.newBuilder(address).timeout(limit).header("User-Agent", "polyphon");
         headers.forEach(request::header);
+        HttpResponse<InputStream> response;
         try {
-            return client().send(request.build(), BodyHandlers.ofInputStream());
+            response = client().send(request.build(), BodyHandlers.ofInputStream());
         } catch (IOException e) {
             throw new BrokenTransferException(address.getHost() + " cannot be reached: " + (e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage()));
+        } catch (IllegalArgumentException e) {
+            // The client's own, for a Content-Length that is none.
+            throw new BrokenTransferException(address.getHost() + " cannot be reached: its answer is not valid HTTP: " + e.getMessage());
         }
+        if (OF_RANGES.contains(response.statusCode()) && headers.keySet().stream().noneMatch("range"::equalsIgnoreCase)) {
+            // An origin that asks again without a range would do so for ever.
+            response.body().close();
+            throw new IOException(address.getHost() + " answers " + response.statusCode() + " to a request for a whole file");
+        }
+        return response;
     }
 
     /** An answer's body, which is whole or goes on where it was asked to. */
     static Origin.Incoming incoming(HttpResponse<InputStream> response, String tag, String sha256) throws IOException {
         if (response.statusCode() == 200) {
-            return new Origin.Incoming(response.body(), 0, number(response, "Content-Length").orElse(-1), tag, sha256);
+            return new Origin.Incoming(response.body(), 0, length(response), tag, sha256);
         }
         String range = response.headers().firstValue("Content-Range").orElse("none");
         Matcher matcher = CONTENT_RANGE.matcher(range);
@@ -64,10 +75,14 @@ final class Transport implements AutoCloseable {
         return new Origin.Incoming(response.body(), Long.parseLong(matcher.group(1)), Long.parseLong(matcher.group(2)), tag, sha256);
     }
 
-    /** Not firstValueAsLong: it throws an unchecked exception at a value that is no number. */
-    private static OptionalLong number(HttpResponse<?> response, String name) {
-        Optional<String> text = response.headers().firstValue(name).filter(value -> value.matches("\\d{1,18}"));
-        return text.isPresent() ? OptionalLong.of(Long.parseLong(text.get())) : OptionalLong.empty();
+    /** The length that is told, or -1. Not firstValueAsLong: it throws an unchecked exception at a value that is no number. */
+    private static long length(HttpResponse<InputStream> response) throws IOException {
+        String text = response.headers().firstValue("Content-Length").orElse(null);
+        if (text != null && !text.matches("\\d{1,18}")) {
+            response.body().close();
+            throw new IOException("the answer's Content-Length is " + text);
+        }
+        return text == null ? -1 : Long.parseLong(text);
     }
 
     static boolean sameOrigin(URI a, URI b) {

@@ -36,6 +36,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** Against a hub and an S3 store on this machine's loopback. */
 class FetcherTest {
     private static final byte[] CONFIG = "{\"peft_type\": \"LORA\"}".getBytes(StandardCharsets.UTF_8);
+    private static final Duration STALL = Duration.ofSeconds(1);
     private static final String COMMIT = "0123456789abcdef0123456789abcdef01234567";
     private static final SourceOptions.S3 KEYS = new SourceOptions.S3(null, "eu-test-1", "AKID", "secret", "session", true);
 
@@ -150,7 +151,7 @@ class FetcherTest {
 
     private Fetcher fetcher(String token) {
         return new Fetcher(new SourceOptions(new SourceOptions.Hub(here, token), new SourceOptions.S3(here, KEYS.region(), KEYS.accessKey(), KEYS.secretKey(),
-                KEYS.sessionToken(), true), Duration.ofSeconds(5), Duration.ofMillis(500), 1 << 20));
+                KEYS.sessionToken(), true), Duration.ofSeconds(5), STALL, 1 << 10, 1 << 20));
     }
 
     private AdapterSource fetch(String source) throws IOException {
@@ -185,7 +186,7 @@ class FetcherTest {
         assertThat(into.resolve("adapter_model.bin")).hasBinaryContent(weights);
         assertThat(into.resolve("adapter_model.safetensors")).doesNotExist();
         try (Fetcher wrong = new Fetcher(new SourceOptions(null, new SourceOptions.S3(here, "eu-test-1", "AKID", "other", "session", true), Duration.ofSeconds(5),
-                Duration.ofSeconds(5), 1 << 20))) {
+                Duration.ofSeconds(5), 1, 1 << 20))) {
             assertThatThrownBy(() -> wrong.fetch(AdapterSource.parse("s3://bucket/team a/x"), into, bytes -> {}))
                     .hasMessageContaining("403 (SignatureDoesNotMatch)");
             assertThatThrownBy(() -> wrong.fetch(AdapterSource.parse("hf://a/b"), into, bytes -> {})).isInstanceOf(RuntimeFault.class);
