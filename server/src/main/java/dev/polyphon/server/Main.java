@@ -20,6 +20,7 @@ import dev.polyphon.server.cli.PullCommand;
 import dev.polyphon.server.cli.RehearseCommand;
 import dev.polyphon.server.cli.ServeCommand;
 import dev.polyphon.server.cli.VerifyCommand;
+import dev.polyphon.server.cli.remote.AdminCommands;
 import dev.polyphon.server.cli.remote.AuditCommand;
 import dev.polyphon.server.cli.remote.BatchCommand;
 import dev.polyphon.server.cli.remote.CancelCommand;
@@ -91,6 +92,7 @@ public final class Main {
                 .addSubcommand(TenantCommands.group())
                 .addSubcommand(new CommandLine(KeyCommands.group())
                         .addSubcommand(new OperatorKeyCommand()))
+                .addSubcommand(AdminCommands.group())
                 .addSubcommand(new UsageCommand())
                 .addSubcommand(new AuditCommand())
                 .addSubcommand(new ChatCommand())

@@ -13,6 +13,7 @@ import dev.polyphon.server.kserve.KserveApi;
 import dev.polyphon.server.kserve.Statistics;
 import dev.polyphon.server.observe.Observation;
 import dev.polyphon.server.observe.Observers;
+import dev.polyphon.server.openai.Admission;
 import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.OpenAiApi;
 import dev.polyphon.server.openapi.OpenApi;
@@ -33,6 +34,7 @@ public final class PolyphonServer implements AutoCloseable {
     private final Runtime runtime;
     private final Tenancy tenancy;
     private final OperationQueue operations;
+    private final Admission admission = new Admission();
     private final Router router;
     private final HttpServer http;
     private volatile boolean ready = true;
@@ -64,13 +66,17 @@ public final class PolyphonServer implements AutoCloseable {
         var observation = new Observation(config.observe(), runtime);
         var statistics = new Statistics();
         var requests = new Observers(List.of(observation.requests(), statistics));
-        OpenAiApi.addTo(router, runtime, config.limits(), config.embeddings(), config.adapters(), requests);
-        KserveApi.addTo(router, runtime, config.limits(), config.adapters(), requests, statistics, () -> ready, config.http().maxBody());
-        AdminApi.addTo(router, runtime, config.adapters(), operations, tenancy);
+        OpenAiApi.addTo(router, runtime, config.limits(), config.embeddings(), config.adapters(), admission, requests);
+        KserveApi.addTo(router, runtime, config.limits(), config.adapters(), admission, requests, statistics, this::takesRequests, config.http().maxBody());
+        AdminApi.addTo(router, runtime, config.adapters(), operations, tenancy, admission);
         Console.addTo(router, runtime);
         OpenApi.addTo(router);
-        observation.addTo(router, () -> ready && !runtime.models().isEmpty());
+        observation.addTo(router, () -> takesRequests() && !runtime.models().isEmpty());
         return HttpServer.start(config.http(), router, (status, message) -> ApiError.transport(status, message).response(), observation.http());
+    }
+
+    private boolean takesRequests() {
+        return ready && admission.isOpen();
     }
 
     /** In the words of the protocol that was spoken. */

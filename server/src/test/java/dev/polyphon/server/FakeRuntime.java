@@ -13,6 +13,7 @@ import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
+import dev.polyphon.runtime.SchedulerState;
 import dev.polyphon.runtime.TextCodec;
 import dev.polyphon.runtime.TokenEvent;
 import dev.polyphon.runtime.TokenLogprobs;
@@ -29,6 +30,7 @@ import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -194,6 +196,17 @@ public final class FakeRuntime implements Runtime {
         return List.of(text.split("(?= )"));
     }
 
+    /** Computes nothing more until a latch is open. */
+    public void hold(CountDownLatch until) {
+        steps.execute(() -> {
+            try {
+                until.await();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+    }
+
     public void addAdapter(String name) {
         catalog.add(name);
     }
@@ -220,6 +233,12 @@ public final class FakeRuntime implements Runtime {
     @Override
     public RuntimeStats stats() {
         return new RuntimeStats(running.get(), 3, Map.of("t", 3), 100, 42, RuntimeStats.PrefixCache.NONE, catalog.size(), 4096);
+    }
+
+    @Override
+    public CompletableFuture<SchedulerState> scheduler() {
+        return CompletableFuture.completedFuture(new SchedulerState(running.get(), 3, 100, 42, 7, List.of(new SchedulerState.Counter("t", List.of(), 2, 12.5, 0, 3),
+                new SchedulerState.Counter("u", List.of("french"), 1, 3, 1, 0))));
     }
 
     @Override

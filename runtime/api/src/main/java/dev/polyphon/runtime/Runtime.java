@@ -2,6 +2,7 @@ package dev.polyphon.runtime;
 
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 
 /**
  * Something that turns prompts into tokens: the engine in this process, or a remote server behind the same interface.
@@ -51,6 +52,11 @@ public interface Runtime extends AutoCloseable {
 
     /** What the runtime is doing now; cheap enough to be read on every scrape. */
     RuntimeStats stats();
+
+    /** What its scheduler holds, told between two steps; fails with {@link RuntimeFault.Kind#UNSUPPORTED} where requests are scheduled elsewhere. */
+    default CompletableFuture<SchedulerState> scheduler() {
+        return CompletableFuture.failedFuture(RuntimeFault.of(RuntimeFault.Kind.UNSUPPORTED, "this runtime does not tell of its scheduler"));
+    }
 
     /** Adds an observer of steps and adapter loads. Observers are called on the runtime's own threads and must not block. */
     void observe(RuntimeObserver observer);

@@ -38,6 +38,7 @@ import dev.polyphon.runtime.RuntimeFault.Kind;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
 import dev.polyphon.runtime.Sampling;
+import dev.polyphon.runtime.SchedulerState;
 import dev.polyphon.runtime.Scheduling;
 import dev.polyphon.runtime.TextCodec;
 import dev.polyphon.runtime.TokenSink;
@@ -46,6 +47,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadLocalRandom;
@@ -163,6 +165,11 @@ public final class Engine implements Runtime {
     public RuntimeStats stats() {
         return new RuntimeStats(loop.running(), loop.waiting(), loop.waitingByTenant(), loop.blocks(), loop.blocksUsed(), loop.prefixCache(),
                 adapters.loaded(), adapters.bytes(), adapters.tiers());
+    }
+
+    @Override
+    public CompletableFuture<SchedulerState> scheduler() {
+        return loop.state();
     }
 
     @Override

@@ -16,6 +16,8 @@ import dev.polyphon.runtime.Prompt;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.Sampling;
+import dev.polyphon.runtime.SchedulerState;
+import dev.polyphon.runtime.SchedulerState.Counter;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -80,6 +82,22 @@ class ReplicasTest {
         }
         assertThat(engines).allSatisfy(engine -> assertThat(engine.stats().prefix().queried()).as("each had some").isPositive());
         assertThat(replicas.stats().prefix().queried()).isEqualTo(engines.stream().mapToLong(e -> e.stats().prefix().queried()).sum());
+    }
+
+    @Test
+    void theirSchedulersAreToldOfAsOne() {
+        engines.forEach(engine -> start(engine, "t", null).join());
+        start(engines.getFirst(), "other", null).join();
+        List<SchedulerState> all = engines.stream().map(engine -> engine.scheduler().join()).toList();
+        SchedulerState sum = replicas.scheduler().join();
+        assertThat(all).allSatisfy(one -> assertThat(one.counters()).extracting(Counter::tenant).contains("t"));
+        assertThat(sum.counters()).extracting(Counter::tenant).containsExactlyInAnyOrder("t", "other");
+        double served = all.stream().flatMap(one -> one.counters().stream()).filter(one -> one.tenant().equals("t")).mapToDouble(Counter::served).sum();
+        assertThat(sum.counters().stream().filter(one -> one.tenant().equals("t")).findFirst().orElseThrow().served()).isEqualTo(served).isGreaterThanOrEqualTo(COUNT * 12);
+        assertThat(sum.kvBlocks()).isEqualTo(all.stream().mapToInt(SchedulerState::kvBlocks).sum());
+        assertThat(sum.kvBlocksCached()).isEqualTo(all.stream().mapToInt(SchedulerState::kvBlocksCached).sum());
+        engines.getFirst().close();
+        assertThat(engines.getFirst().scheduler().join().running()).as("one that has ended tells, too").isZero();
     }
 
     /** One after the other, requests for an adapter go to one replica, which alone has it in memory. */

@@ -3,6 +3,7 @@ package dev.polyphon.server.admin;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.http.Router;
 import dev.polyphon.server.openai.AdapterSettings;
+import dev.polyphon.server.openai.Admission;
 import dev.polyphon.server.tenant.Tenancy;
 
 /** The routes for operators. Names with slashes are sent as one segment ({@code org%2Fname}). */
@@ -11,13 +12,15 @@ public final class AdminApi {
     private static final String ONE = ALL + "/{name}";
     private static final String OPERATIONS = "/admin/v1/operations";
     private static final String MERGES = "/admin/v1/merges";
+    private static final String DRAIN = "/admin/v1/drain";
+    private static final String LOG_LEVEL = "/admin/v1/log-level";
     private static final String TENANTS = "/admin/v1/tenants";
     private static final String TENANT = TENANTS + "/{name}";
     private static final String KEY = "/admin/v1/keys/{id}";
 
     private AdminApi() {}
 
-    public static void addTo(Router router, Runtime runtime, AdapterSettings settings, OperationQueue queue, Tenancy tenancy) {
+    public static void addTo(Router router, Runtime runtime, AdapterSettings settings, OperationQueue queue, Tenancy tenancy, Admission admission) {
         var adapters = new AdaptersAdmin(runtime, settings);
         router.get(ALL, adapters.looking(adapters::list))
                 .post(ALL, adapters.changing(adapters::register))
@@ -40,6 +43,13 @@ public final class AdminApi {
                 .on("PATCH", MERGES, adapters.changing(merges::mode))
                 .get(MERGES + "/{id}", adapters.looking(merges::show))
                 .on("DELETE", MERGES + "/{id}", adapters.changing(merges::unmerge));
+        on(router, "GET", "/admin/v1/scheduler", new SchedulerAdmin(runtime)::state);
+        var drain = new DrainAdmin(admission);
+        on(router, "GET", DRAIN, drain::state);
+        on(router, "POST", DRAIN, drain::begin);
+        on(router, "DELETE", DRAIN, drain::end);
+        on(router, "GET", LOG_LEVEL, LogLevelAdmin::levels);
+        on(router, "PUT", LOG_LEVEL, LogLevelAdmin::change);
         tenancy.tenants().ifPresent(tenants -> addTo(router, new TenantsAdmin(tenants), new UsageReport(tenants, tenancy::flush)));
     }
 

@@ -5,6 +5,7 @@ import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.server.http.Outlet;
 import dev.polyphon.server.http.Request;
+import dev.polyphon.server.openai.Admission;
 import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.ApiException;
 import dev.polyphon.server.openai.ApiObserver;
@@ -24,19 +25,21 @@ final class Inferences {
 
     private final Runtime runtime;
     private final RequestLimits limits;
+    private final Admission admission;
     private final ApiObserver observer;
     private final Targets targets;
 
-    Inferences(Runtime runtime, RequestLimits limits, ApiObserver observer) {
+    Inferences(Runtime runtime, RequestLimits limits, Admission admission, ApiObserver observer) {
         this.runtime = runtime;
         this.limits = limits;
+        this.admission = admission;
         this.observer = observer;
         this.targets = new Targets(runtime);
     }
 
     /** Prepares to answer; on the event loop. */
     Call call(Outlet outlet) {
-        return new Call(outlet, runtime, observer);
+        return new Call(outlet, runtime, admission, observer);
     }
 
     /**

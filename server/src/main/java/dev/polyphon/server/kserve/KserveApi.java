@@ -7,6 +7,7 @@ import dev.polyphon.server.http.Exchange;
 import dev.polyphon.server.http.Response;
 import dev.polyphon.server.http.Router;
 import dev.polyphon.server.openai.AdapterSettings;
+import dev.polyphon.server.openai.Admission;
 import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.ApiObserver;
 import dev.polyphon.server.openai.RequestLimits;
@@ -35,10 +36,10 @@ public final class KserveApi {
      * @param statistics hears of all requests for tokens, among them those that come this way
      * @param ready whether requests should be sent here
      */
-    public static void addTo(Router router, Runtime runtime, RequestLimits limits, AdapterSettings adapters, ApiObserver observer, Statistics statistics,
-            BooleanSupplier ready, int maxMessage) {
+    public static void addTo(Router router, Runtime runtime, RequestLimits limits, AdapterSettings adapters, Admission admission, ApiObserver observer,
+            Statistics statistics, BooleanSupplier ready, int maxMessage) {
         var models = new Models(runtime, ready);
-        var inferences = new Inferences(runtime, limits, observer);
+        var inferences = new Inferences(runtime, limits, admission, observer);
         var repository = new Repository(runtime, adapters);
         new GrpcApi(models, inferences, statistics, repository, maxMessage).addTo(router);
         new RestApi(models, inferences, statistics, repository).addTo(router);

@@ -11,6 +11,7 @@ import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -27,6 +28,8 @@ public final class Call {
 
     private final Outlet outlet;
     private final Runtime runtime;
+    private final Admission admission;
+    private final AtomicReference<Place> place = new AtomicReference<>(Place.OUTSIDE);
     private final ApiObserver observer;
     private final Queue<Event> events = new ConcurrentLinkedQueue<>();
     private final AtomicBoolean awake = new AtomicBoolean();
@@ -49,10 +52,14 @@ public final class Call {
     private int cachedTokens;
     private int generatedTokens;
 
+    /** Whether it is counted among the requests under way. */
+    private enum Place { OUTSIDE, INSIDE, GONE }
+
     /** Called on the event loop. */
-    public Call(Outlet outlet, Runtime runtime, ApiObserver observer) {
+    public Call(Outlet outlet, Runtime runtime, Admission admission, ApiObserver observer) {
         this.outlet = outlet;
         this.runtime = runtime;
+        this.admission = admission;
         this.observer = observer;
         outlet.onAbort(this::abandoned);
         outlet.onWritable(this::drain);
@@ -62,8 +69,14 @@ public final class Call {
      * Starts the generations; on any thread, once.
      *
      * @param answer hears what becomes of them, on the event loop
+     * @throws ApiException when no request is taken now
      */
     public void start(Generate generate, Reply answer) {
+        admission.enter();
+        if (!place.compareAndSet(Place.OUTSIDE, Place.INSIDE)) {
+            // The client has left meanwhile.
+            admission.leave();
+        }
         subject = Subjects.of(generate, runtime.adapters(), tenant());
         reply = answer;
         unfinished = generate.prompts().size() * generate.candidates();
@@ -231,6 +244,9 @@ public final class Call {
 
     private void over(ApiObserver.Outcome outcome) {
         over = true;
+        if (place.getAndSet(Place.GONE) == Place.INSIDE) {
+            admission.leave();
+        }
         events.clear();
         var times = new ApiObserver.Times(outlet.request().received(), accepted, started, first, System.nanoTime());
         var usage = new Usage(promptTokens, generatedTokens, cachedTokens);

@@ -17,20 +17,22 @@ final class GenerateEndpoint implements Handler {
     private final Runtime runtime;
     private final RequestLimits limits;
     private final Asked.Reader reader;
+    private final Admission admission;
     private final ApiObserver observer;
     private final Targets targets;
 
-    GenerateEndpoint(Runtime runtime, RequestLimits limits, Asked.Reader reader, ApiObserver observer) {
+    GenerateEndpoint(Runtime runtime, RequestLimits limits, Asked.Reader reader, Admission admission, ApiObserver observer) {
         this.runtime = runtime;
         this.limits = limits;
         this.reader = reader;
+        this.admission = admission;
         this.observer = observer;
         this.targets = new Targets(runtime);
     }
 
     @Override
     public void handle(Exchange exchange) {
-        var call = new Call(exchange, runtime, observer);
+        var call = new Call(exchange, runtime, admission, observer);
         if (exchange.request().body().length <= INLINE) {
             run(exchange, call);
         } else {

@@ -7,13 +7,14 @@ import dev.polyphon.server.http.Router;
 public final class OpenAiApi {
     private OpenAiApi() {}
 
-    public static void addTo(Router router, Runtime runtime, RequestLimits limits, EmbeddingSettings embeddings, AdapterSettings adapters, ApiObserver observer) {
+    public static void addTo(Router router, Runtime runtime, RequestLimits limits, EmbeddingSettings embeddings, AdapterSettings adapters, Admission admission,
+            ApiObserver observer) {
         var models = new ModelsEndpoint(runtime);
         var loading = new AdaptersEndpoint(runtime, adapters);
         var tokenize = new TokenizeEndpoint(runtime, limits);
-        router.post("/v1/completions", new GenerateEndpoint(runtime, limits, CompletionRequest::read, observer))
-                .post("/v1/chat/completions", new GenerateEndpoint(runtime, limits, ChatRequest::read, observer))
-                .post("/v1/embeddings", new GenerateEndpoint(runtime, limits, new EmbeddingsRequest(embeddings)::read, observer))
+        router.post("/v1/completions", new GenerateEndpoint(runtime, limits, CompletionRequest::read, admission, observer))
+                .post("/v1/chat/completions", new GenerateEndpoint(runtime, limits, ChatRequest::read, admission, observer))
+                .post("/v1/embeddings", new GenerateEndpoint(runtime, limits, new EmbeddingsRequest(embeddings)::read, admission, observer))
                 .post("/v1/tokenize", tokenize::tokenize)
                 .post("/v1/detokenize", tokenize::detokenize)
                 .post("/tokenize", tokenize::tokenize)

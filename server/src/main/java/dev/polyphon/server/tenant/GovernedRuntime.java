@@ -14,11 +14,13 @@ import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
+import dev.polyphon.runtime.SchedulerState;
 import dev.polyphon.runtime.TextCodec;
 import dev.polyphon.runtime.TokenSink;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.stream.Collectors;
 
 /**
@@ -126,6 +128,11 @@ final class GovernedRuntime implements Runtime {
     @Override
     public RuntimeStats stats() {
         return runtime.stats();
+    }
+
+    @Override
+    public CompletableFuture<SchedulerState> scheduler() {
+        return runtime.scheduler();
     }
 
     @Override

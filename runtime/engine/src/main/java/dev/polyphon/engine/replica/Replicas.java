@@ -12,6 +12,7 @@ import dev.polyphon.runtime.ModelInfo;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
+import dev.polyphon.runtime.SchedulerState;
 import dev.polyphon.runtime.TextCodec;
 import dev.polyphon.runtime.TokenSink;
 import java.io.IOException;
@@ -19,6 +20,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 
 /**
  * Runtimes that serve the same base, one for each device, as one runtime. What is done to adapters is done at each of them; the first one's catalog is what
@@ -127,6 +129,12 @@ public final class Replicas implements Runtime {
     @Override
     public RuntimeStats stats() {
         return SummedStats.of(replicas.stream().map(Runtime::stats).toList());
+    }
+
+    @Override
+    public CompletableFuture<SchedulerState> scheduler() {
+        List<CompletableFuture<SchedulerState>> all = replicas.stream().map(Runtime::scheduler).toList();
+        return CompletableFuture.allOf(all.toArray(CompletableFuture[]::new)).thenApply(_ -> SchedulerState.sum(all.stream().map(CompletableFuture::join).toList()));
     }
 
     @Override

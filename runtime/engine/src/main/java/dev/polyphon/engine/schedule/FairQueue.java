@@ -1,6 +1,7 @@
 package dev.polyphon.engine.schedule;
 
 import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.runtime.SchedulerState.Counter;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
@@ -148,6 +149,17 @@ final class FairQueue {
     /** How many wait by tenant, for any thread to look at. */
     Map<String, Integer> byTenant() {
         return byTenant;
+    }
+
+    /** What each has had, and has. Keys are as {@link Fairness} makes them: a tenant and, each behind a line feed, its adapters' names. */
+    List<Counter> counters() {
+        List<Counter> counters = new ArrayList<>(clients.size());
+        clients.forEach((key, client) -> {
+            String[] names = key.split("\n", -1);
+            counters.add(new Counter(names[0], List.of(names).subList(1, names.length).stream().filter(name -> !name.isEmpty()).toList(), client.share, client.served(),
+                    client.running, client.waiting.size()));
+        });
+        return counters;
     }
 
     List<Sequence> everything() {

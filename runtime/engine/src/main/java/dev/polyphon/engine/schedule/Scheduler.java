@@ -1,6 +1,7 @@
 package dev.polyphon.engine.schedule;
 
 import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.runtime.SchedulerState;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -98,6 +99,11 @@ final class Scheduler {
     /** How many wait by tenant, for any thread to look at. */
     Map<String, Integer> waitingByTenant() {
         return queue.byTenant();
+    }
+
+    /** All that, for whoever looks after it. */
+    SchedulerState state() {
+        return new SchedulerState(running(), waiting(), blocks.reach(), blocks.used(), blocks.idle(), queue.counters());
     }
 
     boolean idle() {

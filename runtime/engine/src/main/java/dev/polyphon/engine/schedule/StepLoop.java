@@ -9,6 +9,7 @@ import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeObserver;
 import dev.polyphon.runtime.RuntimeStats;
+import dev.polyphon.runtime.SchedulerState;
 import dev.polyphon.runtime.TokenEvent;
 import java.time.Duration;
 import java.util.HashMap;
@@ -17,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Queue;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
@@ -34,6 +36,8 @@ public final class StepLoop implements AutoCloseable {
         record Submit(ActiveGeneration generation) implements Message {}
 
         record Cancel(ActiveGeneration generation) implements Message {}
+
+        record Look(CompletableFuture<SchedulerState> state) implements Message {}
     }
 
     private final Decoder decoder;
@@ -99,6 +103,13 @@ public final class StepLoop implements AutoCloseable {
     /** Ends a generation before the next step; nothing when it is lost. */
     public void cancel(ActiveGeneration generation) {
         send(new Message.Cancel(generation));
+    }
+
+    /** What the scheduler holds before the next step. What depends on it must not block: it may run on this loop's thread. */
+    public CompletableFuture<SchedulerState> state() {
+        var state = new CompletableFuture<SchedulerState>();
+        send(new Message.Look(state));
+        return state;
     }
 
     private void send(Message message) {
@@ -200,6 +211,7 @@ public final class StepLoop implements AutoCloseable {
                     }
                 }
                 case Message.Cancel(ActiveGeneration generation) -> cancelNow(generation);
+                case Message.Look(CompletableFuture<SchedulerState> state) -> state.complete(scheduler.state());
             }
         }
     }

@@ -1,9 +1,13 @@
 package dev.polyphon.engine.schedule;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.tuple;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.SchedulerState;
+import dev.polyphon.runtime.SchedulerState.Counter;
 import dev.polyphon.runtime.Scheduling;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -106,6 +110,43 @@ class FairnessTest {
         assertThat(queue.byTenant()).isEqualTo(Map.of("c", 1, "d", 1));
         queue.remove(others);
         assertThat(queue.byTenant()).isEqualTo(Map.of("c", 1));
+    }
+
+    @Test
+    void tellsWhatEachHasHad() {
+        World world = new World(3, 2, 16, 4, 100);
+        world.arrive("idle", 2, 4, 1);
+        world.step();
+        world.arrive("b", 2, 10, 5);
+        world.arrive("b", 2, 10, 5);
+        world.arrive("a", 1, 10, 5);
+        world.step();
+        SchedulerState state = world.scheduler.state();
+        assertThat(state.running()).isEqualTo(2);
+        assertThat(state.waiting()).isEqualTo(1);
+        assertThat(state.kvBlocks()).isEqualTo(100);
+        assertThat(state.kvBlocksUsed()).isEqualTo(world.blocks.used()).isPositive();
+        assertThat(state.counters()).as("who waits, who runs, who is idle").extracting(Counter::tenant).containsExactly("b", "a", "idle");
+        assertThat(state.counters()).extracting(Counter::running).containsExactly(1, 1, 0);
+        for (Counter counter : state.counters()) {
+            assertThat(counter.adapters()).isEmpty();
+            assertThat(counter.share()).isEqualTo(counter.tenant().equals("a") ? 1 : 2);
+            if (counter.tenant().equals("idle")) {
+                assertThat(counter.served()).isEqualTo((4 + World.OUTPUT_PRICE) / 2);
+            }
+            assertThat(counter.waiting()).isEqualTo((int) waiting(world, counter.tenant()));
+        }
+    }
+
+    @Test
+    void tellsOfAdaptersThatHaveCountersOfTheirOwn() {
+        FairQueue queue = new FairQueue(2, 10, _ -> false);
+        for (String client : List.of(Fairness.ADAPTER.client("t", List.of(new AdapterWeight("x"), new AdapterWeight("y"))), Fairness.ADAPTER.client("t", List.of()),
+                Fairness.NONE.client("t", List.of(new AdapterWeight("x"))))) {
+            queued(queue, client, null, 0);
+        }
+        assertThat(queue.counters()).extracting(Counter::tenant, Counter::adapters)
+                .containsExactlyInAnyOrder(tuple("t", List.of("x", "y")), tuple("t", List.of()), tuple("", List.of()));
     }
 
     private static Sequence queued(FairQueue queue, String client, AdapterWeights adapter, long turn) {
