@@ -7,6 +7,7 @@ import dev.polyphon.server.http.Handler;
 import dev.polyphon.server.http.Response;
 import dev.polyphon.server.openai.ApiError;
 import dev.polyphon.server.openai.ApiException;
+import dev.polyphon.server.tenant.DiskFullException;
 import dev.polyphon.server.tenant.TenantFault;
 import java.io.IOException;
 import java.util.concurrent.CompletionException;
@@ -34,6 +35,9 @@ interface Operation {
                 return ApiError.of(fault).response();
             }
             throw e;
+        } catch (DiskFullException e) {
+            LoggerFactory.getLogger(Operation.class).error("{} failed: {}", exchange.request().line(), e.getMessage());
+            return ApiError.transport(507, "The server's disk is full: nothing was changed.").response();
         } catch (IOException e) {
             LoggerFactory.getLogger(Operation.class).error("{} failed", exchange.request().line(), e);
             return ApiError.transport(500, "The server could not keep this on its disk: nothing was changed.").response();

@@ -37,6 +37,7 @@ public record ApiError(int status, String message, String type, String param, St
             case 413 -> "request_too_large";
             case 431, 414 -> "header_too_large";
             case 503 -> "unavailable";
+            case 507 -> "insufficient_storage";
             default -> null;
         };
         return of(status, status >= 500 ? "server_error" : INVALID, code, message);

@@ -21,6 +21,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.sqlite.SQLiteErrorCode;
 
 /**
  * Tenants, keys, usage and the audit log in an SQLite database, {@code tenants.db} in a folder. What a method wrote is on the disk when it returns, all of
@@ -111,12 +112,24 @@ public final class Store implements AutoCloseable {
             change.run();
             connection.commit();
         } catch (SQLException e) {
-            try {
-                connection.rollback();
+            undo(e);
+            String message = "cannot " + what + " in the tenants' store: " + e.getMessage();
+            throw e.getErrorCode() == SQLiteErrorCode.SQLITE_FULL.code ? new DiskFullException(message, e) : new IOException(message, e);
+        }
+    }
+
+    /** Takes back what a transaction that failed has done, so that the next one begins with nothing. */
+    private void undo(SQLException because) {
+        try {
+            connection.rollback();
+        } catch (SQLException e) {
+            because.addSuppressed(e);
+            // SQLite has ended it itself, as it does when the disk is full; the driver begins another only behind one that it ended.
+            try (Statement sql = connection.createStatement()) {
+                sql.execute("BEGIN");
             } catch (SQLException again) {
-                e.addSuppressed(again);
+                because.addSuppressed(again);
             }
-            throw new IOException("cannot " + what + " in the tenants' store: " + e.getMessage(), e);
         }
     }
 
@@ -126,6 +139,7 @@ public final class Store implements AutoCloseable {
             connection.commit();
             return answer;
         } catch (SQLException e) {
+            undo(e);
             throw new IOException("cannot read " + what + " in the tenants' store: " + e.getMessage(), e);
         }
     }

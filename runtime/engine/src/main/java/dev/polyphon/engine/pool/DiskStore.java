@@ -317,9 +317,9 @@ final class DiskStore implements AutoCloseable {
         used += bytes;
     }
 
-    /** Whether a write failed for want of space. The JDK has no class of its own for that. */
+    /** Whether a write failed for want of space, of a file or of the database. The JDK has no class of its own for that. */
     static boolean isFull(IOException e) {
-        return e.getMessage() != null && (e.getMessage().contains("No space left on device") || e.getMessage().contains("Disk quota exceeded"));
+        return e.getMessage() != null && Stream.of("No space left on device", "Disk quota exceeded", "SQLITE_FULL").anyMatch(e.getMessage()::contains);
     }
 
     static RuntimeFault full() {

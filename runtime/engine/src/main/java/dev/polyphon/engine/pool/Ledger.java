@@ -185,8 +185,14 @@ final class Ledger implements AutoCloseable {
     private IOException failed(Exception e) {
         try {
             connection.rollback();
-        } catch (SQLException again) {
-            e.addSuppressed(again);
+        } catch (SQLException ended) {
+            e.addSuppressed(ended);
+            // SQLite has ended it itself, as it does when the disk is full; the driver begins another only behind one that it ended.
+            try (Statement sql = connection.createStatement()) {
+                sql.execute("BEGIN");
+            } catch (SQLException again) {
+                e.addSuppressed(again);
+            }
         }
         return new IOException("cannot write the registry: " + e.getMessage(), e);
     }

@@ -250,7 +250,7 @@ final class Loads {
             if (known == null || known.hash().equals(image.hash())) {
                 confirmed.add(part);
             } else if (known.hash().isEmpty()) {
-                registry.identify(part.id(), part.number(), image.hash(), image.folder().kind(), image.source());
+                identify(part, image);
                 confirmed.add(part);
             } else if (one.number() == part.number() && part.version().source() instanceof AdapterSource.Folder) {
                 Part renewed = new Part(part.id(), registry.renew(part.id(), known, image.hash(), image.folder().kind()));
@@ -261,6 +261,18 @@ final class Loads {
             }
         }
         return confirmed;
+    }
+
+    /** Notes what files a version has; on a full disk that is left to the next time, and requests are served all the same. */
+    private void identify(Part part, Image image) {
+        try {
+            registry.identify(part.id(), part.number(), image.hash(), image.folder().kind(), image.source());
+        } catch (RuntimeFault e) {
+            if (e.kind() != Kind.NO_SPACE) {
+                throw e;
+            }
+            LOG.warn("the hash of {} is not noted yet: {}", part.id(), e.getMessage());
+        }
     }
 
     void release(LoadedAdapter adapter, Room room) {

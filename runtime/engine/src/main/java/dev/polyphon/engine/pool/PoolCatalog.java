@@ -222,7 +222,7 @@ final class PoolCatalog implements AdapterCatalog {
                     tiers.disk.release(hash);
                 }
             } catch (IOException e) {
-                throw RuntimeFault.of(Kind.INTERNAL, "adapter " + id.name() + " cannot be purged: " + e.getMessage(), e);
+                throw DiskStore.isFull(e) ? DiskStore.full() : RuntimeFault.of(Kind.INTERNAL, "adapter " + id.name() + " cannot be purged: " + e.getMessage(), e);
             }
         }
     }

@@ -203,7 +203,7 @@ final class Registry implements AutoCloseable {
         try {
             ledger.write(base, changes);
         } catch (IOException e) {
-            throw RuntimeFault.of(Kind.INTERNAL, e.getMessage(), e);
+            throw DiskStore.isFull(e) ? DiskStore.full() : RuntimeFault.of(Kind.INTERNAL, e.getMessage(), e);
         }
         changed.forEach(this::index);
     }
