@@ -9,7 +9,9 @@ import dev.polyphon.server.FakeRuntime;
 import dev.polyphon.server.LeakCheck;
 import dev.polyphon.server.RawClient;
 import dev.polyphon.server.TestServer;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -181,6 +183,58 @@ class StreamingTest {
             assertThat(generation.isCancelled()).isTrue();
         }
         assertThat(server.get("/metrics").body()).contains("polyphon_http_slow_clients_total{kind=\"reader\"} 1.0");
+    }
+
+    /** A frame of HTTP/2 (RFC 9113, section 4.1). */
+    private static byte[] frame(int type, int flags, int stream, byte[] payload) {
+        return ByteBuffer.allocate(9 + payload.length).put((byte) (payload.length >> 16)).putShort((short) payload.length).put((byte) type).put((byte) flags)
+                .putInt(stream).put(payload).array();
+    }
+
+    /** A field as a literal that is not indexed (RFC 7541, section 6.2.2). */
+    private static byte[] field(String name, String value) {
+        return ByteBuffer.allocate(3 + name.length() + value.length()).put((byte) 0).put((byte) name.length()).put(name.getBytes(StandardCharsets.US_ASCII))
+                .put((byte) value.length()).put(value.getBytes(StandardCharsets.US_ASCII)).array();
+    }
+
+    @Test
+    void resetsAStreamOfHttp2ThatIsGivenNoWindow() throws Exception {
+        try (var client = server.raw()) {
+            var request = new ByteArrayOutputStream();
+            request.writeBytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+            request.writeBytes(frame(4, 0, 0, new byte[] {0, 4, 0, 0, 0, 100})); // SETTINGS_INITIAL_WINDOW_SIZE = 100
+            var fields = new ByteArrayOutputStream();
+            for (String[] field : new String[][] {{":method", "POST"}, {":scheme", "http"}, {":path", "/v1/completions"}, {":authority", "x"},
+                {"content-type", "application/json"}}) {
+                fields.writeBytes(field(field[0], field[1]));
+            }
+            request.writeBytes(frame(1, 4, 1, fields.toByteArray())); // HEADERS, END_HEADERS
+            request.writeBytes(frame(0, 1, 1, STREAM.getBytes(StandardCharsets.US_ASCII))); // DATA, END_STREAM
+            client.send(request.toByteArray());
+            var generation = held();
+            generation.sink().started(1, 0);
+            for (int i = 0; i < 1000; i++) {
+                generation.token(0, 1, "x".repeat(100));
+            }
+            int sent = 0;
+            while (true) {
+                ByteBuffer head = ByteBuffer.wrap(client.exactly(9));
+                int length = head.getInt() >>> 8;
+                int type = head.get(3);
+                client.exactly(length);
+                if (type == 0) {
+                    sent += length;
+                } else if (type == 3) {
+                    break; // RST_STREAM
+                }
+            }
+            assertThat(sent).as("what the client had room for").isEqualTo(100);
+            generation.cancelled().get(20, TimeUnit.SECONDS);
+            // The connection is as good as before for other streams.
+            client.send(frame(6, 0, 0, new byte[8])); // PING
+            assertThat(client.exactly(9)[3]).as("answered with a PING").isEqualTo((byte) 6);
+        }
+        eventually("counted", () -> server.get("/metrics").body().contains("polyphon_http_slow_clients_total{kind=\"reader\"} 1.0"));
     }
 
     @Test
