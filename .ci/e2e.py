@@ -1,4 +1,4 @@
-"""Drives `./polyphon serve` as users do: the openai client, the Triton client, a disconnect, a load, and Ctrl-C. Run by .ci/e2e, from the repository's root."""
+"""Drives `./polyphon serve` as users do: the openai client, the Triton client, aiperf, a disconnect, a load, and Ctrl-C. Run by .ci/e2e, from the repository's root."""
 
 import asyncio
 import contextlib
@@ -26,6 +26,7 @@ from safetensors.numpy import save_file
 import e2e_cli
 import e2e_console
 import e2e_kserve
+import e2e_load
 import e2e_prometheus
 import e2e_tenants
 from e2e_common import equal, expect
@@ -449,6 +450,11 @@ def a_thousand_requests_at_concurrency_64(server):
     expect(not differing, f"the same request got different texts: {dict(list(differing.items())[:2])}")
     server.await_metric("polyphon_sequences_running", 0)
     server.await_metric("polyphon_sequences_waiting", 0)
+
+
+@check
+def a_foreign_load_counts_as_the_server_does(server):
+    e2e_load.works(server.url, [server.base, *server.adapters[:2]], server.scratch, server.metric)
 
 
 @check

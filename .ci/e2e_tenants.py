@@ -1,4 +1,4 @@
-"""A server with tenants, in the hands of the unmodified openai client, of `kill -9`, and of schemathesis."""
+"""A server with tenants, in the hands of the unmodified clients of OpenAI and LangChain, of `kill -9`, and of schemathesis."""
 
 import json
 import os
@@ -14,6 +14,7 @@ import urllib.request
 
 import openai
 
+import e2e_langchain
 from e2e_common import equal, expect
 
 SCHEMA_SECONDS = 40
@@ -75,6 +76,7 @@ def works(scratch):
     server.start()
     try:
         key = keys_and_limits(server)
+        langchain_works(server, key)
         usage_survives_a_kill(server, key)
         schemathesis_finds_nothing(server)
         expect("pk_" not in server.log.read_text().replace("pk_aaaa", ""), "a key is in the log")
@@ -104,6 +106,13 @@ def keys_and_limits(server):
     expect("tokens per min" in str(limited), f"not the reason: {limited}")
     server.admin("tenant", "change", "acme", "--tpm", "none")
     return key
+
+
+def langchain_works(server, key):
+    server.admin("tenant", "change", "acme", "--own-adapters", "1", "--adapter-bytes", "10000000")
+    server.admin("adapter", "upload", "french-pirate", "configs/adapters/pirate", "--owner", "acme")
+    base = next(model.id for model in server.client(key).models.list().data if model.parent is None)
+    e2e_langchain.works(server.url, key, "french-pirate", base)
 
 
 def usage_survives_a_kill(server, key):
