@@ -7,12 +7,15 @@ import java.time.Duration;
 
 /** So many of something a minute, which come back evenly; a minute's worth may be taken at once. May be used from any thread. */
 final class Rate {
+    /** The fastest that a bucket measures: one a nanosecond. */
+    private static final long FASTEST = Duration.ofMinutes(1).toNanos();
+
     private final long perMinute;
     private final Bucket bucket;
 
     Rate(long perMinute, TimeMeter clock) {
         this.perMinute = perMinute;
-        this.bucket = perMinute <= 0 ? null : Bucket.builder().addLimit(limit -> limit.capacity(perMinute).refillGreedy(perMinute, Duration.ofMinutes(1)))
+        this.bucket = perMinute <= 0 ? null : Bucket.builder().addLimit(limit -> limit.capacity(perMinute).refillGreedy(Math.min(perMinute, FASTEST), Duration.ofMinutes(1)))
                 .withCustomTimePrecision(clock).build();
     }
 

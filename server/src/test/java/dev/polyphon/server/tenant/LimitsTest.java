@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Collectors;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.AfterEach;
@@ -93,6 +94,18 @@ class LimitsTest {
         } catch (InterruptedException e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    @Test
+    void theLargestLimitsAreLimits() {
+        long largest = 1L << 53;
+        String all = List.of("requests_per_minute", "tokens_per_minute", "tokens_per_day", "concurrent_requests", "connections", "adapters", "adapter_bytes").stream()
+                .map(name -> "\"" + name + "\": " + largest).collect(Collectors.joining(", "));
+        String key = server.tenant("acme", "\"limits\": {" + all + "}");
+        assertThat(server.complete(key, "french", "a b c", 3).header("x-ratelimit-limit-tokens")).isEqualTo(Long.toString(largest));
+        server.close();
+        server = new TenantServer(store.resolve("store"));
+        assertThat(server.complete(key, "french", "a b c", 3).status()).as("after a restart").isEqualTo(200);
     }
 
     @Test
