@@ -59,7 +59,11 @@ import picocli.CommandLine.IVersionProvider;
         description = "One frozen base model, many adapters, one batch.",
         mixinStandardHelpOptions = true,
         versionProvider = Main.VersionText.class,
-        synopsisSubcommandLabel = "COMMAND")
+        synopsisSubcommandLabel = "COMMAND",
+        footer = {"", "Programs of their own, of the same launcher:",
+            "  bench                Puts load on a server, and reports its rates and times.",
+            "  measure              Measures how fast this machine computes.",
+            "", "Commands that ask a running server find it by --url or POLYPHON_URL, show a key by --key or POLYPHON_API_KEY, and print JSON with --json."})
 public final class Main {
     private Main() {}
 

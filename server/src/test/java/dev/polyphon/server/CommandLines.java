@@ -2,10 +2,16 @@ package dev.polyphon.server;
 
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import picocli.CommandLine;
 
 /** Runs commands of the program within a test. */
 public final class CommandLines {
     private CommandLines() {}
+
+    /** All commands. */
+    public static CommandLine all() {
+        return Main.commands();
+    }
 
     /** What a command said, and its exit status. */
     public record Said(int status, String out, String err) {}

@@ -33,7 +33,8 @@ public final class Main implements Callable<Integer> {
     private final PrintStream out;
     private final PrintStream err;
 
-    @Parameters(paramLabel = "URL", defaultValue = "http://127.0.0.1:8000", description = "The server (default: ${DEFAULT-VALUE}).")
+    @Parameters(paramLabel = "URL", defaultValue = "${POLYPHON_URL:-http://127.0.0.1:8000}",
+            description = "The server; POLYPHON_URL names it too (default: ${DEFAULT-VALUE}).")
     private URI url;
 
     @Option(names = "--workload", paramLabel = "NAMES", split = ",", description = "W1, W2, W3, W3b, W4, W5, W6, or all; without it the options below make one.")
@@ -72,7 +73,7 @@ public final class Main implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", description = "Of prompts, popularity and arrivals (default: ${DEFAULT-VALUE}).")
     private long seed;
 
-    @Option(names = "--key", paramLabel = "KEY", description = "API key, sent as a bearer token.")
+    @Option(names = "--key", paramLabel = "KEY", defaultValue = "${POLYPHON_API_KEY}", description = "API key, sent as a bearer token; better given as POLYPHON_API_KEY.")
     private String key;
 
     @Option(names = "--timeout", paramLabel = "SECONDS", description = "Time for an answer to begin (default: ${DEFAULT-VALUE}).")
@@ -104,7 +105,7 @@ public final class Main implements Callable<Integer> {
     public Integer call() throws IOException, InterruptedException {
         List<Workload> workloads = workloads();
         try (var client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(Duration.ofSeconds(10)).build()) {
-            Target target = new Target(client, url, key, Duration.ofSeconds(timeout));
+            Target target = new Target(client, url, key == null || key.isEmpty() ? null : key, Duration.ofSeconds(timeout));
             List<Target.Model> models = models(target);
             String model = base != null ? base : models.stream().filter(m -> m.parent() == null).map(Target.Model::id).findFirst().orElse("base");
             List<String> known = adapters.matches("\\d+")

@@ -5,6 +5,7 @@ import dev.polyphon.server.http.Router;
 import dev.polyphon.server.openai.AdapterSettings;
 import dev.polyphon.server.openai.Admission;
 import dev.polyphon.server.tenant.Tenancy;
+import java.util.List;
 
 /** The routes for operators. Names with slashes are sent as one segment ({@code org%2Fname}). */
 public final class AdminApi {
@@ -17,6 +18,9 @@ public final class AdminApi {
     private static final String TENANTS = "/admin/v1/tenants";
     private static final String TENANT = TENANTS + "/{name}";
     private static final String KEY = "/admin/v1/keys/{id}";
+    private static final String AUDIT = "/admin/v1/audit";
+    private static final String USAGE = "/admin/v1/usage";
+    private static final String OWN_USAGE = "/v1/usage";
 
     private AdminApi() {}
 
@@ -50,7 +54,19 @@ public final class AdminApi {
         on(router, "DELETE", DRAIN, drain::end);
         on(router, "GET", LOG_LEVEL, LogLevelAdmin::levels);
         on(router, "PUT", LOG_LEVEL, LogLevelAdmin::change);
-        tenancy.tenants().ifPresent(tenants -> addTo(router, new TenantsAdmin(tenants), new UsageReport(tenants, tenancy::flush)));
+        tenancy.tenants().ifPresentOrElse(tenants -> addTo(router, new TenantsAdmin(tenants), new UsageReport(tenants, tenancy::flush)), () -> withoutTenants(router));
+    }
+
+    /** So that whoever asks learns what is missing. */
+    private static void withoutTenants(Router router) {
+        Operation refusal = _ -> {
+            throw AdaptersAdmin.refused(404, null, "no_tenants", "This server has no tenants: the setting 'tenants.store' names the folder where they are kept.");
+        };
+        for (String pattern : List.of(TENANTS, TENANT, TENANT + "/keys", KEY, KEY + "/rotate", AUDIT, USAGE, OWN_USAGE)) {
+            for (String method : List.of("GET", "POST", "PATCH", "DELETE")) {
+                on(router, method, pattern, refusal);
+            }
+        }
     }
 
     private static void addTo(Router router, TenantsAdmin tenants, UsageReport usage) {
@@ -64,8 +80,8 @@ public final class AdminApi {
         on(router, "GET", KEY, tenants::showKey);
         on(router, "POST", KEY + "/rotate", tenants::rotate);
         on(router, "DELETE", KEY, tenants::revoke);
-        on(router, "GET", "/admin/v1/audit", tenants::audit);
-        router.get("/admin/v1/usage", usage::all).get("/v1/usage", usage::own);
+        on(router, "GET", AUDIT, tenants::audit);
+        router.get(USAGE, usage::all).get(OWN_USAGE, usage::own);
     }
 
     private static void on(Router router, String method, String pattern, Operation operation) {

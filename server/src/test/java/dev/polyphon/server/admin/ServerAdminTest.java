@@ -200,6 +200,15 @@ class ServerAdminTest {
     }
 
     @Test
+    void saysWhatAServerWithoutTenantsLacks() {
+        for (String path : List.of("/admin/v1/tenants", "/admin/v1/tenants/acme/keys", "/admin/v1/keys/x", "/admin/v1/usage", "/admin/v1/audit", "/v1/usage")) {
+            assertThat(server.get(path).status()).as(path).isEqualTo(404);
+            assertThat(server.get(path).error().path("message").asText()).contains("tenants.store");
+        }
+        assertThat(CommandLines.run("tenant", "list", "--url", server.uri("").toString()).err()).contains("This server has no tenants");
+    }
+
+    @Test
     void tellsOfTheScheduler() {
         assertThat(server.get("/admin/v1/scheduler").body()).isEqualTo("{\"object\":\"scheduler\",\"running\":0,\"waiting\":3,\"kv_blocks\":100,\"kv_blocks_used\":42,"
                 + "\"kv_blocks_cached\":7,\"total\":2,\"counters\":[{\"tenant\":\"t\",\"adapters\":[],\"share\":2.0,\"served\":12.5,\"running\":0,\"waiting\":3},"

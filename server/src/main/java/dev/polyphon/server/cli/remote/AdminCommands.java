@@ -34,9 +34,6 @@ public final class AdminCommands {
         @Option(names = "--limit", paramLabel = "N", description = "Most tenants (default: ${DEFAULT-VALUE}).")
         private int limit = 100;
 
-        @Option(names = "--json", description = "Prints a JSON object.")
-        private boolean json;
-
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
             JsonNode state = client.admin("GET", "/admin/v1/scheduler?limit=" + limit, null);
@@ -62,26 +59,19 @@ public final class AdminCommands {
         }
     }
 
-    private static void print(PrintWriter out, JsonNode drain, boolean json) throws IOException {
-        if (json) {
-            out.println(Remote.JSON.writeValueAsString(drain));
-            return;
-        }
+    private static void tell(Remote command, PrintWriter out, JsonNode drain) throws IOException {
         String state = drain.path("draining").asBoolean()
                 ? "drained since " + Instant.ofEpochSecond(drain.path("since").asLong()) + ", refused requests are told to wait " + drain.path("retry_after").asLong() + " s"
                 : "in service";
-        out.println(state + "; " + drain.path("requests").asLong() + " requests under way");
+        command.print(out, state + "; " + drain.path("requests").asLong() + " requests under way", drain);
     }
 
     /** {@code polyphon admin status}. */
     @Command(name = "status", mixinStandardHelpOptions = true, description = "Tells whether a server takes requests, and how many are under way.")
     static final class Status extends Remote {
-        @Option(names = "--json", description = "Prints a JSON object.")
-        private boolean json;
-
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
-            print(out, client.admin("GET", DRAIN, null), json);
+            tell(this, out, client.admin("GET", DRAIN, null));
         }
     }
 
@@ -95,9 +85,6 @@ public final class AdminCommands {
         @Option(names = "--wait", description = "Waits until no request is under way.")
         private boolean wait;
 
-        @Option(names = "--json", description = "Prints a JSON object.")
-        private boolean json;
-
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
             JsonNode drain = client.admin("POST", DRAIN, JSON.createObjectNode().put("retry_after", retryAfter));
@@ -108,19 +95,16 @@ public final class AdminCommands {
                     throw new IOException("the server was put back into service meanwhile");
                 }
             }
-            print(out, drain, json);
+            tell(this, out, drain);
         }
     }
 
     /** {@code polyphon admin undrain}. */
     @Command(name = "undrain", mixinStandardHelpOptions = true, description = "Puts a drained server back into service.")
     static final class Undrain extends Remote {
-        @Option(names = "--json", description = "Prints a JSON object.")
-        private boolean json;
-
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
-            print(out, client.admin("DELETE", DRAIN, null), json);
+            tell(this, out, client.admin("DELETE", DRAIN, null));
         }
     }
 
@@ -134,9 +118,6 @@ public final class AdminCommands {
 
         @Option(names = "--logger", paramLabel = "NAME", description = "Only what this logger and those below it log: a class or package, for example dev.polyphon.engine.")
         private String logger;
-
-        @Option(names = "--json", description = "Prints a JSON object.")
-        private boolean json;
 
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {

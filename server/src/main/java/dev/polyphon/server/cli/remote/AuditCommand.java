@@ -14,9 +14,6 @@ public final class AuditCommand extends Remote {
     @Option(names = "--limit", paramLabel = "N", description = "Most entries (default: ${DEFAULT-VALUE}).")
     private int limit = 100;
 
-    @Option(names = "--json", description = "Prints a JSON array.")
-    private boolean json;
-
     @Override
     void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
         JsonNode entries = client.admin("GET", "/admin/v1/audit?limit=" + limit, null).path("data");

@@ -51,9 +51,6 @@ public final class BatchCommand extends Remote {
     @Option(names = "--retry-failed", description = "Sends those again, too, whose line tells of a failure.")
     private boolean retryFailed;
 
-    @Option(names = "--json", description = "Prints what came of it as a JSON object.")
-    private boolean json;
-
     @Override
     void run(PolyphonClient client, PrintWriter out) throws IOException {
         require(concurrency >= 1, "--concurrency must be at least 1");
@@ -128,7 +125,7 @@ public final class BatchCommand extends Remote {
     }
 
     private final class Shown implements BatchRun.Listener {
-        private final Progress progress = new Progress(System.err, System.console() != null, Progress.Unit.REQUESTS);
+        private final Progress progress = new Progress(System.err, onTerminal(), Progress.Unit.REQUESTS);
         private int done;
         private int total;
         private int failures;

@@ -15,6 +15,6 @@ public final class CancelCommand extends Remote {
     @Override
     void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
         var operation = client.cancelOperation(id);
-        out.println(id + (operation.ended() ? " is " + operation.status() : " will end at its next step"));
+        print(out, id + (operation.ended() ? " is " + operation.status() : " will end at its next step"), operation);
     }
 }

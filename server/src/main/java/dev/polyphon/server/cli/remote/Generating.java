@@ -21,9 +21,6 @@ abstract class Generating extends Remote {
     @Option(names = "--seed", paramLabel = "N", description = "Makes the answer reproducible.")
     Long seed;
 
-    @Option(names = "--json", description = "Prints the answer as a JSON object, when it is whole.")
-    boolean json;
-
     Map<String, Object> fields() {
         var fields = new LinkedHashMap<String, Object>();
         fields.put("max_tokens", maxTokens);

@@ -37,7 +37,12 @@ public final class KeyCommands {
     }
 
     /** The key alone on the output, so that it can be piped to where it belongs; what it is goes beside it. */
-    private static void print(PrintWriter out, PrintWriter err, JsonNode key) {
+    private static void tell(Remote command, PrintWriter out, JsonNode key) throws IOException {
+        if (command.json) {
+            out.println(Remote.JSON.writeValueAsString(key));
+            return;
+        }
+        PrintWriter err = command.err();
         err.println("key " + key.path("id").asText() + " of " + key.path("tenant").asText() + ", role " + key.path("role").asText() + "; it is shown this once:");
         err.flush();
         out.println(key.path("key").asText());
@@ -47,9 +52,6 @@ public final class KeyCommands {
     static final class List extends Remote {
         @Parameters(paramLabel = "TENANT")
         private String tenant;
-
-        @Option(names = "--json", description = "Prints a JSON array.")
-        private boolean json;
 
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
@@ -89,7 +91,7 @@ public final class KeyCommands {
             if (life != null) {
                 body.put("expires_in", seconds(life));
             }
-            print(out, err(), client.admin("POST", TenantCommands.path(tenant) + "/keys", body));
+            tell(this, out, client.admin("POST", TenantCommands.path(tenant) + "/keys", body));
         }
     }
 
@@ -103,7 +105,7 @@ public final class KeyCommands {
 
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
-            print(out, err(), client.admin("POST", "/admin/v1/keys/" + id + "/rotate", JSON.createObjectNode().put("overlap", seconds(overlap))));
+            tell(this, out, client.admin("POST", "/admin/v1/keys/" + id + "/rotate", JSON.createObjectNode().put("overlap", seconds(overlap))));
         }
     }
 
@@ -114,8 +116,7 @@ public final class KeyCommands {
 
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
-            client.admin("DELETE", "/admin/v1/keys/" + id, null);
-            out.println(id + " is revoked");
+            print(out, id + " is revoked", client.admin("DELETE", "/admin/v1/keys/" + id, null));
         }
     }
 }

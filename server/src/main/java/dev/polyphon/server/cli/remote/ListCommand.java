@@ -6,14 +6,10 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.util.List;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Option;
 
 /** {@code polyphon adapter list}. */
 @Command(name = "list", mixinStandardHelpOptions = true, description = "Lists the models and adapters of a running server.")
 public final class ListCommand extends Remote {
-    @Option(names = "--json", description = "Prints a JSON array.")
-    private boolean json;
-
     @Override
     void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
         List<Model> models = client.models();

@@ -18,6 +18,6 @@ public final class LoadCommand extends Remote {
     @Override
     void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
         client.loadAdapter(name, folder);
-        out.println(name + " is loaded");
+        print(out, name + " is loaded", JSON.createObjectNode().put("name", name).put("loaded", true));
     }
 }

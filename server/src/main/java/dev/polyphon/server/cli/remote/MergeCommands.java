@@ -61,7 +61,7 @@ public final class MergeCommands {
             if (merge.has("error")) {
                 throw new IOException(names(merge) + " could not be merged: " + merge.at("/error/message").asText());
             }
-            out.println(names(merge) + " is " + status + " (" + merge.path("id").asText() + ")");
+            print(out, names(merge) + " is " + status + " (" + merge.path("id").asText() + ")", merge);
         }
 
         private void add(ArrayNode array, String text) {
@@ -98,7 +98,7 @@ public final class MergeCommands {
             for (JsonNode merge : found) {
                 JsonNode now = client.admin("DELETE", ALL + "/" + merge.path("id").asText(), null);
                 int requests = now.path("requests").asInt();
-                out.println(names(now) + " is unmerged" + (requests == 0 ? "" : "; " + requests + " requests finish with the copy"));
+                print(out, names(now) + " is unmerged" + (requests == 0 ? "" : "; " + requests + " requests finish with the copy"), now);
             }
         }
     }
@@ -108,9 +108,6 @@ public final class MergeCommands {
     public static final class Merges extends Remote {
         @Option(names = "--mode", paramLabel = "MODE", description = "From now on: never, auto or pinned:NAME.")
         private String mode;
-
-        @Option(names = "--json", description = "Prints a JSON object.")
-        private boolean json;
 
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {

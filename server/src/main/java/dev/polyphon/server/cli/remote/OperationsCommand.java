@@ -6,14 +6,10 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.util.List;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Option;
 
 /** {@code polyphon adapter operations}. */
 @Command(name = "operations", mixinStandardHelpOptions = true, description = "Lists a running server's operations on adapters: those that run, wait, or ended not long ago.")
 public final class OperationsCommand extends Remote {
-    @Option(names = "--json", description = "Prints a JSON array.")
-    private boolean json;
-
     @Override
     void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
         List<Operation> operations = client.operations();

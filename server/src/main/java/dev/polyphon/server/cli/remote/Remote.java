@@ -22,6 +22,9 @@ abstract class Remote implements Callable<Integer> {
     @Option(names = "--key", paramLabel = "KEY", defaultValue = "${POLYPHON_API_KEY}", description = "The API key; better given as POLYPHON_API_KEY.")
     private String key;
 
+    @Option(names = "--json", description = "Prints JSON instead.")
+    boolean json;
+
     @CommandLine.Spec
     private CommandLine.Model.CommandSpec spec;
 
@@ -37,6 +40,16 @@ abstract class Remote implements Callable<Integer> {
     }
 
     abstract void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException;
+
+    /** Whether a person looks at it as it goes. */
+    static boolean onTerminal() {
+        return System.console() != null && System.console().isTerminal();
+    }
+
+    /** What was done: for a person, or for a program. */
+    void print(PrintWriter out, String text, Object answer) throws IOException {
+        out.println(json ? JSON.writeValueAsString(answer) : text);
+    }
 
     CommandLine commandLine() {
         return spec.commandLine();

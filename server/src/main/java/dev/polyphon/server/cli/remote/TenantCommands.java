@@ -108,15 +108,13 @@ public final class TenantCommands {
         }
     }
 
-    private static void print(PrintWriter out, JsonNode tenant) throws IOException {
-        out.println(Remote.JSON.writerWithDefaultPrettyPrinter().writeValueAsString(tenant));
+    /** JSON either way: on lines of their own for a person. */
+    private static void show(Remote command, PrintWriter out, JsonNode tenant) throws IOException {
+        command.print(out, Remote.JSON.writerWithDefaultPrettyPrinter().writeValueAsString(tenant), tenant);
     }
 
     @Command(name = "list", mixinStandardHelpOptions = true, description = "Lists all tenants.")
     static final class List extends Remote {
-        @Option(names = "--json", description = "Prints a JSON array.")
-        private boolean json;
-
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
             JsonNode tenants = client.admin("GET", ALL, null).path("data");
@@ -144,7 +142,7 @@ public final class TenantCommands {
 
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
-            print(out, client.admin("GET", path(name), null));
+            show(this, out, client.admin("GET", path(name), null));
         }
     }
 
@@ -158,7 +156,7 @@ public final class TenantCommands {
 
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
-            print(out, client.admin("POST", ALL, fields.json().put("name", name)));
+            show(this, out, client.admin("POST", ALL, fields.json().put("name", name)));
         }
     }
 
@@ -172,7 +170,7 @@ public final class TenantCommands {
 
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
-            print(out, client.admin("PATCH", path(name), fields.json()));
+            show(this, out, client.admin("PATCH", path(name), fields.json()));
         }
     }
 
@@ -183,8 +181,7 @@ public final class TenantCommands {
 
         @Override
         void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
-            client.admin("DELETE", path(name), null);
-            out.println(name + " is deleted");
+            print(out, name + " is deleted", client.admin("DELETE", path(name), null));
         }
     }
 }

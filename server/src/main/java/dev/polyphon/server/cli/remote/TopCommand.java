@@ -23,9 +23,6 @@ public final class TopCommand extends Remote {
     @Option(names = "--count", paramLabel = "N", description = "Looks before it ends; 0 goes on (default: ${DEFAULT-VALUE}).")
     private int count;
 
-    @Option(names = "--json", description = "Prints a JSON object for each look instead of a screen.")
-    private boolean json;
-
     @Override
     void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
         Metrics before = client.metrics();
@@ -35,7 +32,7 @@ public final class TopCommand extends Remote {
             Metrics now = client.metrics();
             long time = System.nanoTime();
             double seconds = (time - last) / 1e9;
-            out.print(json ? object(before, now, seconds) + System.lineSeparator() : (System.console() == null ? "" : CLEAR) + screen(before, now, seconds));
+            out.print(json ? object(before, now, seconds) + System.lineSeparator() : (onTerminal() ? CLEAR : "") + screen(before, now, seconds));
             out.flush();
             before = now;
             last = time;

@@ -15,6 +15,6 @@ public final class UnloadCommand extends Remote {
     @Override
     void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
         client.unloadAdapter(name);
-        out.println(name + " is unloaded");
+        print(out, name + " is unloaded", JSON.createObjectNode().put("name", name).put("loaded", false));
     }
 }

@@ -43,7 +43,7 @@ public final class UploadCommand extends Remote {
         if (replace) {
             query.put("replace", "true");
         }
-        var progress = new Progress(System.err, System.console() != null);
+        var progress = new Progress(System.err, onTerminal());
         boolean[] started = new boolean[1];
         JsonNode adapter;
         try {
@@ -57,6 +57,6 @@ public final class UploadCommand extends Remote {
         } finally {
             progress.finish();
         }
-        out.println(name + " is uploaded: version " + adapter.path("version").asText());
+        print(out, name + " is uploaded: version " + adapter.path("version").asText(), adapter);
     }
 }

@@ -28,9 +28,6 @@ public final class UsageCommand extends Remote {
     @Option(names = "--period", paramLabel = "PERIOD", description = "hour, day, month or total (default: ${DEFAULT-VALUE}).")
     private String period = "day";
 
-    @Option(names = "--json", description = "Prints a JSON array.")
-    private boolean json;
-
     @Override
     void run(PolyphonClient client, PrintWriter out) throws IOException, InterruptedException {
         String path = (own ? "/v1/usage" : "/admin/v1/usage") + "?period=" + encoded(period) + parameter("tenant", tenant) + parameter("from", from) + parameter("to", to);
