@@ -485,6 +485,11 @@ def triton_clients_work(server):
 
 
 @check
+def commands_do_what_they_say(server):
+    e2e_cli.commands(server.url, server.client, server.base, server.scratch)
+
+
+@check
 def a_batch_is_stopped_and_gone_on_with(server):
     adapter = server.adapters[0]
     texts = {model: server.text(model, tokens=16) for model in (server.base, adapter)}

@@ -6,6 +6,10 @@ import shlex
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.request
+
+import openai
 
 from e2e_common import equal, expect
 
@@ -20,6 +24,59 @@ def answers(file):
     found = {line["custom_id"]: line for line in lines}
     equal(len(found), len(lines), "answers with different ids")
     return found
+
+
+def run(url, *arguments):
+    done = subprocess.run(POLYPHON + [*arguments, "--url", url], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    equal(done.returncode, 0, f"exit status of {arguments}, which says {done.stdout}{done.stderr}")
+    equal(done.stderr, "", f"what {arguments} says beside its output")
+    return done.stdout
+
+
+def completes(scratch):
+    """The script for bash, in a bash."""
+    script = scratch / "completion"
+    script.write_text(subprocess.run(POLYPHON + ["generate-completion"], capture_output=True, text=True, timeout=60, check=True).stdout)
+
+    def completed(*words):
+        asked = f'source {shlex.quote(str(script))}; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _complete_polyphon; echo "${{COMPREPLY[@]}}"'
+        return subprocess.run(["bash", "-c", asked, "bash", *words], capture_output=True, text=True, timeout=60, check=True).stdout.split()
+
+    equal(sorted(completed("polyphon", "b")), ["batch", "bench"], "completions of b")
+    equal(sorted(completed("polyphon", "admin", "")), ["drain", "log-level", "scheduler", "status", "undrain"], "completions of admin")
+    equal(completed("polyphon", "batch", "--con"), ["--concurrency"], "completions of an option")
+
+
+def drains(url, client, base):
+    """Out of service while a stream goes on, and back."""
+    stream = client.completions.create(model=base, prompt="Once", max_tokens=60, temperature=0, stream=True, stream_options={"include_usage": True},
+                                       extra_body={"ignore_eos": True})
+    next(stream)
+    equal(json.loads(run(url, "admin", "drain", "--retry-after", "9", "--json"))["draining"], True, "whether it drains")
+    try:
+        try:
+            client.completions.create(model=base, prompt="Hi", max_tokens=1)
+            raise AssertionError("a drained server takes requests")
+        except openai.InternalServerError as refused:
+            equal((refused.status_code, refused.code, refused.response.headers["retry-after"]), (503, "draining", "9"), "status, code and Retry-After")
+        try:
+            urllib.request.urlopen(url + "/health/ready", timeout=10)
+            raise AssertionError("a drained server is ready")
+        except urllib.error.HTTPError as refused:
+            equal(refused.code, 503, "status of /health/ready")
+        equal([*stream][-1].usage.completion_tokens, 60, "tokens of the stream under way")
+        expect("; 0 requests under way" in run(url, "admin", "drain", "--wait"), "requests are under way after the wait")
+    finally:
+        expect(run(url, "admin", "undrain").startswith("in service"), "it is not in service again")
+    client.completions.create(model=base, prompt="Hi", max_tokens=1)
+
+
+def commands(url, client, base, scratch):
+    drains(url, client, base)
+    state = json.loads(run(url, "admin", "scheduler", "--json"))
+    expect(any(one["tenant"] == "default" and one["served"] > 0 for one in state["counters"]), f"nobody had anything: {state}")
+    expect(run(url, "top", "--count", "1", "--interval", "0.1").startswith("RUNNING"), "top shows no table")
+    completes(scratch)
 
 
 def batch(url, base, adapter, prompt, texts, scratch):

@@ -15,6 +15,7 @@ import dev.polyphon.engine.schedule.SchedulePolicy;
 import dev.polyphon.engine.schedule.merge.MergeOptions;
 import dev.polyphon.runtime.Runtime;
 import dev.polyphon.server.cli.adapter.AdapterCommand;
+import dev.polyphon.server.cli.ElsewhereCommand;
 import dev.polyphon.server.cli.OperatorKeyCommand;
 import dev.polyphon.server.cli.PullCommand;
 import dev.polyphon.server.cli.RehearseCommand;
@@ -60,10 +61,7 @@ import picocli.CommandLine.IVersionProvider;
         mixinStandardHelpOptions = true,
         versionProvider = Main.VersionText.class,
         synopsisSubcommandLabel = "COMMAND",
-        footer = {"", "Programs of their own, of the same launcher:",
-            "  bench                Puts load on a server, and reports its rates and times.",
-            "  measure              Measures how fast this machine computes.",
-            "", "Commands that ask a running server find it by --url or POLYPHON_URL, show a key by --key or POLYPHON_API_KEY, and print JSON with --json."})
+        footer = {"", "Commands that ask a running server find it by --url or POLYPHON_URL, show a key by --key or POLYPHON_API_KEY, and print JSON with --json."})
 public final class Main {
     private Main() {}
 
@@ -103,6 +101,8 @@ public final class Main {
                 .addSubcommand(new CompleteCommand())
                 .addSubcommand(new BatchCommand())
                 .addSubcommand(new TopCommand())
+                .addSubcommand(new ElsewhereCommand.Bench())
+                .addSubcommand(new ElsewhereCommand.Measure())
                 .addSubcommand(new AutoComplete.GenerateCompletion())
                 .setExecutionExceptionHandler(Main::explain);
     }

@@ -217,6 +217,9 @@ class ClientTest {
         assertThat(err.toString()).contains("nothing answers at http://127.0.0.1:1");
         var script = new StringWriter();
         assertThat(Main.commands().setOut(new PrintWriter(script)).execute("generate-completion")).isZero();
-        assertThat(script.toString()).contains("chat").contains("complete -F");
+        assertThat(script.toString()).contains("chat").contains("bench").contains("complete -F");
+        var elsewhere = CommandLines.run("bench", "--workload", "W1", "http://127.0.0.1:1");
+        assertThat(elsewhere.status()).isEqualTo(2);
+        assertThat(elsewhere.err()).contains("./polyphon bench");
     }
 }
