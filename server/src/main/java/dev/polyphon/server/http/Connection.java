@@ -29,6 +29,7 @@ import io.netty.handler.codec.http2.DefaultHttp2ResetFrame;
 import io.netty.handler.codec.http2.Http2Error;
 import io.netty.handler.codec.http2.Http2Exception;
 import io.netty.handler.ssl.SslHandler;
+import io.netty.util.AsciiString;
 import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
 import java.time.Duration;
@@ -379,7 +380,8 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
         var fields = response.headers();
         fields.set(HttpHeaderNames.DATE, server.date());
         fields.set(HttpHeaderNames.CONTENT_TYPE, contentType);
-        headers.forEach(fields::set);
+        // As bytes, which are copied as a whole; of a text each character is written by itself.
+        headers.forEach((name, value) -> fields.set(AsciiString.of(name), AsciiString.of(value)));
         if (!stream && (!keepAlive || server.draining() || !version.isKeepAliveDefault())) {
             fields.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
         }

@@ -138,9 +138,8 @@ public final class Exchange implements Outlet {
         if (headers.isEmpty()) {
             return own;
         }
-        var all = new HashMap<>(headers);
-        all.putAll(own);
-        return all;
+        headers.putAll(own);
+        return headers;
     }
 
     /** {@inheritDoc} What it throws becomes a 500. */

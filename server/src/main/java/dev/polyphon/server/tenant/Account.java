@@ -4,10 +4,8 @@ import dev.polyphon.server.tenant.Denied.Reason;
 import io.github.bucket4j.TimeMeter;
 import java.time.Duration;
 import java.time.InstantSource;
-import java.util.LinkedHashMap;
-import java.util.Locale;
-import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.BiConsumer;
 
 /** What a tenant has taken of its limits. May be used from any thread. */
 public final class Account {
@@ -100,7 +98,7 @@ public final class Account {
         if (wait != null) {
             day.correct(-tokens);
             throw new Denied(Reason.TOKENS_PER_MINUTE, "Rate limit reached for " + now.tenant.name() + " on tokens per min (TPM): Limit " + now.tokens.perMinute()
-                    + ", Remaining " + now.tokens.remaining() + ", Requested " + tokens + ". Please try again in " + text(wait) + ".", wait);
+                    + ", Remaining " + Math.max(0, now.tokens.balance()) + ", Requested " + tokens + ". Please try again in " + text(wait) + ".", wait);
         }
         return new Reservation(now.tokens, tokens);
     }
@@ -126,20 +124,20 @@ public final class Account {
         }
     }
 
-    /** The headers that OpenAI's clients read, of the limits there are. */
-    Map<String, String> headers() {
+    /** Tells the headers that OpenAI's clients read, of the limits there are. */
+    void headers(BiConsumer<String, String> to) {
         State now = state;
-        var headers = new LinkedHashMap<String, String>();
-        describe(headers, "requests", now.requests);
-        describe(headers, "tokens", now.tokens);
-        return headers;
-    }
-
-    private static void describe(Map<String, String> headers, String what, Rate rate) {
-        if (rate.limited()) {
-            headers.put("x-ratelimit-limit-" + what, Long.toString(rate.perMinute()));
-            headers.put("x-ratelimit-remaining-" + what, Long.toString(rate.remaining()));
-            headers.put("x-ratelimit-reset-" + what, text(rate.untilFull()));
+        if (now.requests.limited()) {
+            long left = now.requests.balance();
+            to.accept("x-ratelimit-limit-requests", Long.toString(now.requests.perMinute()));
+            to.accept("x-ratelimit-remaining-requests", Long.toString(Math.max(0, left)));
+            to.accept("x-ratelimit-reset-requests", text(now.requests.untilFull(left)));
+        }
+        if (now.tokens.limited()) {
+            long left = now.tokens.balance();
+            to.accept("x-ratelimit-limit-tokens", Long.toString(now.tokens.perMinute()));
+            to.accept("x-ratelimit-remaining-tokens", Long.toString(Math.max(0, left)));
+            to.accept("x-ratelimit-reset-tokens", text(now.tokens.untilFull(left)));
         }
     }
 
@@ -150,7 +148,7 @@ public final class Account {
             return millis + "ms";
         }
         if (millis < 60_000) {
-            return millis % 1000 == 0 ? millis / 1000 + "s" : String.format(Locale.ROOT, "%.3fs", millis / 1e3);
+            return millis % 1000 == 0 ? millis / 1000 + "s" : millis / 1000 + "." + Long.toString(1000 + millis % 1000).substring(1) + "s";
         }
         long seconds = (millis + 999) / 1000;
         return (seconds >= 3600 ? seconds / 3600 + "h" : "") + seconds / 60 % 60 + "m" + seconds % 60 + "s";

@@ -102,7 +102,7 @@ final class Gate implements Filter {
             exchange.connectionOwner(account, account::disconnect);
         }
         if (access == Access.METERED) {
-            exchange.beforeAnswer(() -> account.headers().forEach(exchange::header));
+            exchange.beforeAnswer(() -> account.headers(exchange::header));
             account.enter();
             exchange.onEnd(account::leave);
         }

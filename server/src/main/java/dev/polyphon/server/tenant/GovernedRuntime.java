@@ -77,7 +77,8 @@ final class GovernedRuntime implements Runtime {
                 }
             }
             Account.Reservation reservation = account.reserve(tokens);
-            Usage.Kind kind = new Usage.Kind(tenant, model, adapters.stream().map(AdapterWeight::name).collect(Collectors.joining("+")));
+            Usage.Kind kind = new Usage.Kind(tenant, model, adapters.size() == 1 ? adapters.getFirst().name()
+                    : adapters.stream().map(AdapterWeight::name).collect(Collectors.joining("+")));
             return start.with(account.tenant().share(), new MeteredSink(sink, () -> meter.of(kind), reservation, choices));
         } catch (Denied e) {
             sink.failed(RuntimeFault.limited(e.getMessage(), e.retryAfter()));

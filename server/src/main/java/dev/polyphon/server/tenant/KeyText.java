@@ -3,7 +3,6 @@ package dev.polyphon.server.tenant;
 import java.security.SecureRandom;
 import java.util.Base64;
 import java.util.Optional;
-import java.util.regex.Pattern;
 
 /**
  * A key as a client sends it: {@code pk_ID_SECRET}. The mark at its beginning lets scanners find keys where none should be.
@@ -12,7 +11,9 @@ import java.util.regex.Pattern;
  * @param secret 43 characters, 256 random bits
  */
 record KeyText(String id, String secret) {
-    private static final Pattern FORM = Pattern.compile("pk_([a-z0-9]{12})_([A-Za-z0-9_-]{43})");
+    private static final String MARK = "pk_";
+    private static final int ID = 12;
+    private static final int SECRET = 43;
     private static final String ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
     private static final SecureRandom RANDOM = new SecureRandom();
 
@@ -25,17 +26,27 @@ record KeyText(String id, String secret) {
     }
 
     static Optional<KeyText> parse(String text) {
-        var match = FORM.matcher(text);
-        return match.matches() ? Optional.of(new KeyText(match.group(1), match.group(2))) : Optional.empty();
+        int secret = MARK.length() + ID + 1;
+        if (text.length() != secret + SECRET || !text.startsWith(MARK) || text.charAt(secret - 1) != '_') {
+            return Optional.empty();
+        }
+        for (int i = MARK.length(); i < text.length(); i++) {
+            char c = text.charAt(i);
+            boolean ofId = c >= 'a' && c <= 'z' || c >= '0' && c <= '9';
+            if (i != secret - 1 && !ofId && (i < secret || !(c >= 'A' && c <= 'Z' || c == '_' || c == '-'))) {
+                return Optional.empty();
+            }
+        }
+        return Optional.of(new KeyText(text.substring(MARK.length(), secret - 1), text.substring(secret)));
     }
 
     String text() {
-        return "pk_" + id + "_" + secret;
+        return MARK + id + "_" + secret;
     }
 
     /** Without the secret, wherever it may end up. */
     @Override
     public String toString() {
-        return "pk_" + id + "_...";
+        return MARK + id + "_...";
     }
 }

@@ -1,7 +1,6 @@
 package dev.polyphon.server.tenant;
 
 import io.github.bucket4j.Bucket;
-import io.github.bucket4j.ConsumptionProbe;
 import io.github.bucket4j.TimeMeter;
 import java.time.Duration;
 
@@ -35,8 +34,8 @@ final class Rate {
         if (bucket == null) {
             return Duration.ofMinutes(1);
         }
-        ConsumptionProbe probe = bucket.tryConsumeAndReturnRemaining(capped(amount));
-        return probe.isConsumed() ? null : Duration.ofNanos(probe.getNanosToWaitForRefill());
+        long taken = capped(amount);
+        return bucket.tryConsume(taken) ? null : Duration.ofNanos(bucket.estimateAbilityToConsume(taken).getNanosToWaitForRefill());
     }
 
     /** What {@link #take} takes of an amount: one that is more than a minute's worth waits for a full minute's and not for ever. */
@@ -56,14 +55,13 @@ final class Rate {
         }
     }
 
-    /** What is left; 0 in debt. */
-    long remaining() {
-        return bucket == null ? 0 : Math.max(0, bucket.getAvailableTokens());
+    /** What is left, negative in debt. */
+    long balance() {
+        return bucket == null ? 0 : bucket.getAvailableTokens();
     }
 
-    /** Time until nothing is missing. */
-    Duration untilFull() {
-        long missing = bucket == null ? 0 : perMinute - bucket.getAvailableTokens();
-        return Duration.ofNanos((long) (missing * 60e9 / Math.max(1, perMinute)));
+    /** Time until nothing is missing, with so much left now. */
+    Duration untilFull(long balance) {
+        return bucket == null ? Duration.ZERO : Duration.ofNanos((long) ((perMinute - balance) * 60e9 / perMinute));
     }
 }

@@ -11,11 +11,14 @@ import java.lang.reflect.Modifier;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.List;
+import java.util.regex.Pattern;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
+import net.jqwik.api.constraints.IntRange;
 import net.jqwik.api.constraints.Chars;
 import net.jqwik.api.constraints.Size;
 import net.jqwik.api.constraints.StringLength;
@@ -51,6 +54,18 @@ class GovernedTest {
         assertThat(new Globs(List.of()).matches("")).isFalse();
         assertThat(new Globs(List.of("*a*b")).matches("abab")).isTrue();
         assertThat(new Globs(List.of("*".repeat(100) + "b")).matches("a".repeat(5000))).as("in no time").isFalse();
+    }
+
+    @Property
+    void readsKeysAsTheRegularExpressionDoes(@ForAll @IntRange(max = 60) int at, @ForAll char other, @ForAll @IntRange(max = 2) int longer) {
+        String key = KeyText.fresh().text();
+        Pattern form = Pattern.compile("pk_([a-z0-9]{12})_([A-Za-z0-9_-]{43})");
+        String plain = "abcXYZ019_-. ";
+        for (char c : new char[] {other, plain.charAt(other % plain.length())}) {
+            String changed = at < key.length() ? key.substring(0, at) + c + key.substring(at + 1) : key.substring(0, key.length() - longer);
+            var match = form.matcher(changed);
+            assertThat(KeyText.parse(changed)).isEqualTo(match.matches() ? Optional.of(new KeyText(match.group(1), match.group(2))) : Optional.empty());
+        }
     }
 
     @Property(tries = 500)
