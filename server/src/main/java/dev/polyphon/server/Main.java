@@ -32,6 +32,7 @@ import dev.polyphon.server.cli.remote.ListCommand;
 import dev.polyphon.server.cli.remote.LoadCommand;
 import dev.polyphon.server.cli.remote.MergeCommands;
 import dev.polyphon.server.cli.remote.OperationsCommand;
+import dev.polyphon.server.cli.remote.PoolCommands;
 import dev.polyphon.server.cli.remote.TenantCommands;
 import dev.polyphon.server.cli.remote.TopCommand;
 import dev.polyphon.server.cli.remote.UnloadCommand;
@@ -81,7 +82,7 @@ public final class Main {
                 .addSubcommand(new RehearseCommand(Main::open, BlankModel::write))
                 .addSubcommand(new PullCommand())
                 .addSubcommand(new VerifyCommand())
-                .addSubcommand(new CommandLine(new AdapterCommand())
+                .addSubcommand(PoolCommands.addTo(new CommandLine(new AdapterCommand())
                         .addSubcommand(new ListCommand())
                         .addSubcommand(new LoadCommand())
                         .addSubcommand(new UploadCommand())
@@ -90,7 +91,7 @@ public final class Main {
                         .addSubcommand(new CancelCommand())
                         .addSubcommand(new MergeCommands.MergeIn())
                         .addSubcommand(new MergeCommands.Unmerge())
-                        .addSubcommand(new MergeCommands.Merges()))
+                        .addSubcommand(new MergeCommands.Merges())))
                 .addSubcommand(TenantCommands.group())
                 .addSubcommand(new CommandLine(KeyCommands.group())
                         .addSubcommand(new OperatorKeyCommand()))

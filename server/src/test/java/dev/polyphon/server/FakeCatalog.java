@@ -143,6 +143,17 @@ final class FakeCatalog implements AdapterCatalog {
     }
 
     @Override
+    public void purge(AdapterId id) {
+        removed.remove(id);
+    }
+
+    /** Each has one. */
+    @Override
+    public List<AdapterInfo> versions(AdapterId id) {
+        return adapters.containsKey(id) ? List.of(adapters.get(id)) : List.of();
+    }
+
+    @Override
     public AdapterInfo restore(AdapterId id) {
         return move(id, removed, adapters);
     }

@@ -123,7 +123,7 @@ class OpenApiTest {
         is(200, "GET /admin/v1/adapters/{name}", "/admin/v1/adapters/french", null);
         is(404, "GET /admin/v1/adapters/{name}", "/admin/v1/adapters/none", null);
         is(200, "PATCH /admin/v1/adapters/{name}", "/admin/v1/adapters/french", "{\"pinned\": true}");
-        is(501, "GET /admin/v1/adapters/{name}/versions", "/admin/v1/adapters/french/versions", null);
+        is(200, "GET /admin/v1/adapters/{name}/versions", "/admin/v1/adapters/french/versions", null);
         is(200, "GET /admin/v1/operations", "/admin/v1/operations", null);
         is(404, "GET /admin/v1/operations/{id}", "/admin/v1/operations/none", null);
         is(200, "POST /admin/v1/merges", "/admin/v1/merges", "{\"adapters\": [\"french\"], \"owner\": null}");

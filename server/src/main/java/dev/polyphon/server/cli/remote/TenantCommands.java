@@ -62,7 +62,7 @@ public final class TenantCommands {
         @Option(names = "--default-adapter", paramLabel = "NAME", description = "What requests without a model get, or none.")
         private String defaultAdapter;
 
-        @Option(names = "--enabled", paramLabel = "true|false", description = "Whether its keys open.")
+        @Option(names = "--enabled", arity = "1", paramLabel = "true|false", description = "Whether its keys open.")
         private Boolean enabled;
 
         ObjectNode json() throws IOException {

@@ -58,7 +58,9 @@ class RemoteJsonTest {
         var until = new CountDownLatch(1);
         try {
             var tenants = server.server.tenancy().tenants().orElseThrow();
-            tenants.create("ops", JsonNodeFactory.instance.objectNode());
+            var ops = JsonNodeFactory.instance.objectNode();
+            ops.putObject("limits").put("adapters", 1).put("adapter_bytes", 1000);
+            tenants.create("ops", ops);
             key = tenants.createKey("ops", Role.OPERATOR, "", null).text();
             assertThat(json("chat", "hello").path("text").asText()).isEqualTo("base:hello");
             assertThat(json("complete", "hello", "-m", "french").path("completionTokens").asInt()).isEqualTo(1);
@@ -69,6 +71,7 @@ class RemoteJsonTest {
             adapters(folder, until);
             assertThat(json("tenant", "create", "acme").path("name").asText()).isEqualTo("acme");
             assertThat(json("tenant", "change", "acme", "--share", "2").path("share").asInt()).isEqualTo(2);
+            assertThat(json("tenant", "change", "acme", "--enabled", "false").path("enabled").asBoolean(true)).isFalse();
             assertThat(json("tenant", "show", "acme").path("share").asInt()).isEqualTo(2);
             assertThat(json("tenant", "list")).hasSize(2);
             String id = json("key", "create", "acme").path("id").asText();
@@ -97,6 +100,14 @@ class RemoteJsonTest {
         assertThat(json("adapter", "upload", "mine", folder.toString()).path("name").asText()).isEqualTo("mine");
         assertThat(json("adapter", "load", "loaded", folder.toString()).path("loaded").asBoolean()).isTrue();
         assertThat(json("adapter", "unload", "loaded").path("loaded").asBoolean()).isFalse();
+        assertThat(json("adapter", "register", "reg", folder.toString(), "--label", "team=a", "--owner", "ops").path("labels").path("team").asText()).isEqualTo("a");
+        assertThat(json("adapter", "status", "--owner", "ops").path(0).path("name").asText()).isEqualTo("reg");
+        assertThat(json("adapter", "change", "reg", "--owner", "ops", "--pinned", "true").path("pinned").asBoolean()).isTrue();
+        assertThat(json("adapter", "versions", "reg", "--owner", "ops")).hasSize(1);
+        assertThat(json("adapter", "delete", "reg", "--owner", "ops").path("deleted").asBoolean()).isTrue();
+        assertThat(json("adapter", "status", "--deleted", "--owner", "ops").path(0).path("name").asText()).isEqualTo("reg");
+        assertThat(json("adapter", "restore", "reg", "--owner", "ops").path("owner").asText()).isEqualTo("ops");
+        assertThat(json("adapter", "delete", "reg", "--owner", "ops", "--purge").path("deleted").asBoolean()).isTrue();
         assertThat(json("adapter", "merge-in", "french").path("status").asText()).isEqualTo("merged");
         assertThat(json("adapter", "merges").path("data")).hasSize(1);
         assertThat(json("adapter", "unmerge", "french").path("object").asText()).isEqualTo("merge");
