@@ -26,6 +26,7 @@ from safetensors.numpy import save_file
 import e2e_cli
 import e2e_console
 import e2e_kserve
+import e2e_kubernetes
 import e2e_load
 import e2e_prometheus
 import e2e_tenants
@@ -499,6 +500,11 @@ def a_batch_is_stopped_and_gone_on_with(server):
 @check
 def the_console_works_in_a_browser(server):
     e2e_console.works(server.url, (server.scratch / "adapters/random-00").absolute())
+
+
+@check
+def kubernetes_files_hold(server):
+    e2e_kubernetes.works(server.scratch)
 
 
 @check

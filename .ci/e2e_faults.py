@@ -38,13 +38,13 @@ class Skipped(Exception):
 class Server:
     """A server of its own, with settings of its own."""
 
-    def __init__(self, scratch, *settings, before=(), environment=None):
+    def __init__(self, scratch, *settings, before=(), options=(), environment=None):
         scratch.mkdir(parents=True, exist_ok=True)
         self.log = scratch / "server.log"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        command = [*before, *COMMAND, "serve", "--port", str(self.port), "--adapters", str(FRENCH.parent)]
+        command = [*before, *COMMAND, "serve", "--port", str(self.port), *(options or ("--adapters", str(FRENCH.parent)))]
         for setting in ("engine.kvBytes=64MiB", "engine.adapterBytes=32MiB", "engine.sharedBytes=32MiB", *settings):
             command += ["--set", setting]
         with open(self.log, "ab") as out:

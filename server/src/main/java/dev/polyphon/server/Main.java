@@ -46,6 +46,7 @@ import dev.polyphon.server.config.SchedulingConfig;
 import dev.polyphon.server.observe.Version;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -163,6 +164,7 @@ public final class Main {
         switch (failure) {
             case ConfigException e -> command.getErr().println("polyphon: " + e.getMessage());
             case UncheckedIOException e -> command.getErr().println("polyphon: " + e.getCause().getMessage());
+            case NoSuchFileException e -> command.getErr().println("polyphon: there is no " + e.getMessage());
             case IOException e -> command.getErr().println("polyphon: " + (e.getMessage() == null ? e : e.getMessage()));
             default -> failure.printStackTrace(command.getErr());
         }
