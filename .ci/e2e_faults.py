@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import http.server
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -147,6 +149,31 @@ def zipped(folder):
     return subprocess.run(["tar", "-C", str(folder), "-c", "adapter_config.json", "adapter_model.safetensors"], capture_output=True, check=True).stdout
 
 
+@contextlib.contextmanager
+def hub(folder):
+    """A hub on the loopback that has one adapter, whatever it is asked for; its address."""
+
+    class Files(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            file = folder / self.path.rpartition("/")[2]
+            self.send_response(200 if file.is_file() else 404)
+            self.send_header("Content-Length", str(file.stat().st_size if file.is_file() else 0))
+            self.end_headers()
+            # Who has no room for it hangs up.
+            with contextlib.suppress(OSError):
+                self.wfile.write(file.read_bytes() if file.is_file() else b"")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
 def a_full_disk(scratch):
     if subprocess.run(["unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode != 0:
         raise Skipped("this system lets nobody mount a small file system")
@@ -156,7 +183,7 @@ def a_full_disk(scratch):
     operator = operator_key(scratch / "seed")
     mount = f"mount -t tmpfs -o size=12m none {shlex.quote(str(disk))} && cp -r {shlex.quote(str(scratch / 'seed'))} {shlex.quote(str(disk / 'tenants'))}"
     mounted = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount + ' && exec "$@"', "sh"]
-    with running(Server(scratch, *store, before=mounted)) as server:
+    with hub(SPANISH) as address, running(Server(scratch, *store, f"hub.endpoint={address}", before=mounted)) as server:
         inside = pathlib.Path(f"/proc/{server.java()}/root{disk}")
         filler = inside / "filler"
 
@@ -174,6 +201,8 @@ def a_full_disk(scratch):
 
         equal(server.request("POST", "/admin/v1/tenants", {"name": "acme"}, operator)[0], 200, "status of making a tenant")
         key = server.request("POST", "/admin/v1/tenants/acme/keys", {}, operator)[1]["key"]
+        far = server.request("POST", "/admin/v1/adapters", {"name": "far", "source": "hf://org/far"}, operator)
+        equal(far[0], 200, f"status of registering what a hub has ({far[1]})")
         done = [server.complete(key=key)]
         eventually("usage is written", lambda: usage()["requests"] == 1)
         fill()
@@ -182,6 +211,9 @@ def a_full_disk(scratch):
         # Whoever needs no disk does not notice; who does is told, and nothing is left of what was tried.
         done += [server.complete(key=key) for _ in range(5)]
         done.append(server.complete("german", key=key))  # which nobody has used yet: its hash cannot be noted
+        for _ in range(2):
+            status, answer = server.request("POST", "/v1/completions", {"model": "far", "prompt": "x", "max_tokens": 2}, operator)
+            equal((status, answer["error"]["code"]), (507, "insufficient_storage"), f"an adapter for which there is no room ({answer})")
         status, answer = server.request("PUT", "/admin/v1/adapters/mine/files", zipped(SPANISH), operator, "application/x-tar")
         equal((status, answer["error"]["code"]), (507, "insufficient_storage"), f"an upload to a full disk ({answer})")
         expect("disk is full" in answer["error"]["message"], f"not the reason: {answer}")
@@ -207,7 +239,8 @@ def a_full_disk(scratch):
         equal(server.request("POST", "/admin/v1/tenants", {"name": "late"}, operator)[0], 200, "status of making the tenant")
         equal(server.request("POST", "/admin/v1/adapters", {"name": "more", "source": str(SPANISH.absolute())}, operator)[0], 200, "status of registering")
         server.complete("mine", key=operator)
-        equal(server.metric("polyphon_requests_total", outcome="failed"), 0, "requests that failed")
+        server.complete("far", key=operator)
+        equal(server.metric("polyphon_requests_total", outcome="failed"), 2, "requests that failed, for there was no room for what they need")
 
 
 # A clock that is set

@@ -107,6 +107,12 @@ final class VersionFiles {
             } catch (AdapterFault | RuntimeFault e) {
                 arrival.forget();
                 throw e;
+            } catch (IOException e) {
+                if (DiskStore.isFull(e)) {
+                    // What has come would only keep room from others.
+                    arrival.forget();
+                }
+                throw e;
             }
             if (!hash.isEmpty() && !image.hash().equals(hash)) {
                 image.release();
