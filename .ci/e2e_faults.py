@@ -227,6 +227,7 @@ def a_full_disk(scratch):
         time.sleep(2.5)  # the usage is tried to be written at least twice more
         equal(sorted(path.name for path in (inside / "adapters").rglob("*")), files, "files of adapters")
         expect("usage is kept in memory until it can be written" in server.log.read_text(), "the log says nothing of usage that cannot be written")
+        expect(server.metric("polyphon_usage_unwritten_seconds") > 2, "no metric shows that usage cannot be written")
         done.append(server.complete(key=key))
         equal(server.get("/health/ready")[0], 200, "readiness")
 
@@ -235,6 +236,7 @@ def a_full_disk(scratch):
         wanted = {"requests": len(done), "prompt_tokens": sum(one["prompt_tokens"] for one in done),
                   "generated_tokens": sum(one["completion_tokens"] for one in done), "estimated_tokens": 0}
         eventually(f"usage is {wanted}", lambda: usage() == wanted)
+        equal(server.metric("polyphon_usage_unwritten_seconds"), 0, "time that usage could not be written")
         equal(server.request("PUT", "/admin/v1/adapters/mine/files", zipped(SPANISH), operator, "application/x-tar")[0], 200, "status of an upload with room")
         equal(server.request("POST", "/admin/v1/tenants", {"name": "late"}, operator)[0], 200, "status of making the tenant")
         equal(server.request("POST", "/admin/v1/adapters", {"name": "more", "source": str(SPANISH.absolute())}, operator)[0], 200, "status of registering")

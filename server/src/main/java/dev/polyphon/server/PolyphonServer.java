@@ -64,6 +64,7 @@ public final class PolyphonServer implements AutoCloseable {
 
     private HttpServer start() throws IOException {
         var observation = new Observation(config.observe(), runtime);
+        observation.usage(tenancy::behind);
         var statistics = new Statistics();
         var requests = new Observers(List.of(observation.requests(), statistics));
         OpenAiApi.addTo(router, runtime, config.limits(), config.embeddings(), config.adapters(), admission, requests);

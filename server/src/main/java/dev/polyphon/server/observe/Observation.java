@@ -7,6 +7,7 @@ import dev.polyphon.server.http.Response;
 import dev.polyphon.server.http.Router;
 import dev.polyphon.server.openai.ApiObserver;
 import io.prometheus.metrics.config.EscapingScheme;
+import io.prometheus.metrics.core.metrics.GaugeWithCallback;
 import io.prometheus.metrics.core.metrics.Info;
 import io.prometheus.metrics.expositionformats.ExpositionFormats;
 import io.prometheus.metrics.instrumentation.jvm.JvmBufferPoolMetrics;
@@ -24,9 +25,11 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 import java.util.zip.GZIPOutputStream;
 
 /** All that is measured, and the routes that show it: {@code /metrics}, {@code /health}, {@code /version}. */
@@ -62,6 +65,15 @@ public final class Observation {
         JvmMemoryMetrics.builder().register(registry);
         JvmRuntimeInfoMetric.builder().register(registry);
         ProcessMetrics.builder().register(registry);
+    }
+
+    /** Shows how far the writing of usage is behind. */
+    public void usage(Supplier<Duration> behind) {
+        GaugeWithCallback.builder()
+                .name("polyphon_usage_unwritten_seconds")
+                .help("How long usage and the audit log could not be written, and are kept in memory; 0 when they can.")
+                .callback(gauge -> gauge.call(behind.get().toNanos() / 1e9))
+                .register(registry);
     }
 
     public HttpObserver http() {

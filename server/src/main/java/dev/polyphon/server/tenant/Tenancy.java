@@ -6,6 +6,7 @@ import dev.polyphon.server.http.Filter;
 import dev.polyphon.server.http.Response;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.time.Duration;
 import java.util.Optional;
 import java.util.function.BiFunction;
 
@@ -51,6 +52,11 @@ public final class Tenancy implements AutoCloseable {
     /** @param errors says no in the words of a route's protocol */
     public Filter gate(BiFunction<Exchange, Denied, Response> errors) {
         return tenants == null ? Filter.NONE : new Gate(tenants, settings.jwt().enabled() ? new JwtVerifier(settings.jwt(), tenants) : null, settings.openMetrics(), errors, meter::audit);
+    }
+
+    /** How long usage and the audit log could not be written; zero when they can, or there are none. */
+    public Duration behind() {
+        return meter == null ? Duration.ZERO : meter.behind();
     }
 
     /** Writes what was used until now. */

@@ -1,6 +1,7 @@
 package dev.polyphon.server.tenant;
 
 import java.io.IOException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -28,6 +29,8 @@ final class UsageMeter implements AutoCloseable {
     private final ConcurrentLinkedQueue<AuditEntry> done = new ConcurrentLinkedQueue<>();
     private final Thread writer = Thread.ofPlatform().daemon().name("usage").unstarted(this::run);
     private boolean busy;
+    /** By {@link System#nanoTime}. */
+    private long failingSince;
     private boolean failing;
     private volatile boolean closed;
 
@@ -118,10 +121,16 @@ final class UsageMeter implements AutoCloseable {
         } catch (IOException e) {
             entries.stream().skip(Math.max(0, entries.size() - MOST_PENDING)).forEach(done::add);
             if (!failing) {
+                failingSince = System.nanoTime();
                 LOG.error("usage is kept in memory until it can be written: {}", e.getMessage());
             }
             failing = true;
         }
+    }
+
+    /** How long it has not been able to write what is new; zero when it can. */
+    synchronized Duration behind() {
+        return failing ? Duration.ofNanos(System.nanoTime() - failingSince) : Duration.ZERO;
     }
 
     @Override

@@ -160,8 +160,10 @@ class UsageTest {
             meter.of(KIND).generated(5);
             meter.write();
             assertThat(store.usage(null, Instant.EPOCH, END)).isEmpty();
+            assertThat(meter.behind()).isPositive();
             full.set(false);
             meter.write();
+            assertThat(meter.behind()).isZero();
             meter.write();
             assertThat(store.usage(null, Instant.EPOCH, END).getFirst().counts()).isEqualTo(new Usage.Counts(1, 10, 0, 5, 0, 0));
             assertThat(store.audit(Long.MAX_VALUE, 10)).hasSize(1);
