@@ -15,6 +15,7 @@ import io.netty.handler.codec.http.DefaultLastHttpContent;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequest;
@@ -34,7 +35,9 @@ import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayDeque;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -51,6 +54,9 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
 
     /** How long input is still taken and dropped behind an error, so that the client gets to read it instead of a reset. */
     private static final Duration LINGER = Duration.ofSeconds(2);
+
+    /** Names of headers that this program sends, none of which come from outside. */
+    private static final Map<String, AsciiString> NAMES = new ConcurrentHashMap<>();
 
     private enum Phase {
         /** Nothing of the next request has arrived. */
@@ -264,7 +270,7 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
         phase = Phase.CLOSING;
         reader = null;
         Response error = server.errors().error(status, message);
-        send(error, error.headers(), false).addListener(_ -> linger());
+        send(error, List.of(), false).addListener(_ -> linger());
     }
 
     private void linger() {
@@ -305,13 +311,14 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
         return ctx.alloc().buffer();
     }
 
-    void respond(Response response, Map<String, String> headers, boolean keepAlive) {
-        send(response, headers, keepAlive && pipe == null);
+    /** @param more headers, names and values in turn, before which the response's own go */
+    void respond(Response response, List<String> more, boolean keepAlive) {
+        send(response, more, keepAlive && pipe == null);
     }
 
-    void begin(int status, String contentType, Map<String, String> headers, boolean keepAlive) {
+    void begin(int status, String contentType, List<String> more, Map<String, String> own, boolean keepAlive) {
         var head = new DefaultHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status));
-        fill(head, contentType, headers, keepAlive && pipe == null && version.isKeepAliveDefault());
+        fill(head, contentType, more, own, keepAlive && pipe == null && version.isKeepAliveDefault());
         if (version.isKeepAliveDefault()) {
             HttpUtil.setTransferEncodingChunked(head, true);
         }
@@ -368,23 +375,30 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
         pump();
     }
 
-    private ChannelFuture send(Response response, Map<String, String> headers, boolean keepAlive) {
+    private ChannelFuture send(Response response, List<String> more, boolean keepAlive) {
         var whole = new DefaultFullHttpResponse(
                 HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(response.status()), headOnly ? Unpooled.EMPTY_BUFFER : Unpooled.wrappedBuffer(response.body()));
-        fill(whole, response.contentType(), headers, keepAlive);
+        fill(whole, response.contentType(), more, response.headers(), keepAlive);
         whole.headers().setInt(HttpHeaderNames.CONTENT_LENGTH, response.body().length);
         return write(whole);
     }
 
-    private void fill(HttpResponse response, String contentType, Map<String, String> headers, boolean keepAlive) {
+    private void fill(HttpResponse response, String contentType, List<String> more, Map<String, String> own, boolean keepAlive) {
         var fields = response.headers();
         fields.set(HttpHeaderNames.DATE, server.date());
         fields.set(HttpHeaderNames.CONTENT_TYPE, contentType);
-        // As bytes, which are copied as a whole; of a text each character is written by itself.
-        headers.forEach((name, value) -> fields.set(AsciiString.of(name), AsciiString.of(value)));
+        for (int i = 0; i < more.size(); i += 2) {
+            set(fields, more.get(i), more.get(i + 1));
+        }
+        own.forEach((name, value) -> set(fields, name, value));
         if (!stream && (!keepAlive || server.draining() || !version.isKeepAliveDefault())) {
             fields.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
         }
+    }
+
+    /** As bytes, which are copied as a whole; of a text each character is written by itself. */
+    private static void set(HttpHeaders fields, String name, String value) {
+        fields.set(NAMES.computeIfAbsent(name, AsciiString::of), AsciiString.of(value));
     }
 
     private ChannelFuture write(HttpObject message) {

@@ -4,8 +4,9 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.EventLoop;
 import java.io.ByteArrayInputStream;
 import java.io.InputStream;
-import java.util.HashMap;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.RejectedExecutionException;
 
@@ -32,7 +33,8 @@ public final class Exchange implements Outlet {
     private boolean keepAlive;
     private String route = "";
     private Map<String, String> parameters = Map.of();
-    private Map<String, String> headers = Map.of();
+    /** Names and values in turn. */
+    private List<String> headers = List.of();
     private Map<String, Object> notes = Map.of();
     private Object caller;
     private State state = State.WAITING;
@@ -105,9 +107,10 @@ public final class Exchange implements Outlet {
     /** Adds a header to the answer, whichever it will be; an answer's own header of that name goes before it. */
     public void header(String name, String value) {
         if (headers.isEmpty()) {
-            headers = new HashMap<>();
+            headers = new ArrayList<>();
         }
-        headers.put(name, value);
+        headers.add(name);
+        headers.add(value);
     }
 
     @Override
@@ -131,15 +134,6 @@ public final class Exchange implements Outlet {
     /** The status that was answered; 0 before that. */
     public int status() {
         return status;
-    }
-
-    private Map<String, String> with(Map<String, String> own) {
-        beforeAnswer.run();
-        if (headers.isEmpty()) {
-            return own;
-        }
-        headers.putAll(own);
-        return headers;
     }
 
     /** {@inheritDoc} What it throws becomes a 500. */
@@ -200,7 +194,8 @@ public final class Exchange implements Outlet {
                 status = response.status();
                 bytes = response.body().length;
                 state = State.ENDED;
-                connection.respond(response, with(response.headers()), keepAlive);
+                beforeAnswer.run();
+                connection.respond(response, headers, keepAlive);
                 connection.ended(this, keepAlive);
             }
             case ABORTED -> {}
@@ -214,7 +209,8 @@ public final class Exchange implements Outlet {
             case WAITING -> {
                 status = newStatus;
                 state = State.STREAMING;
-                connection.begin(newStatus, contentType, with(own), keepAlive);
+                beforeAnswer.run();
+                connection.begin(newStatus, contentType, headers, own, keepAlive);
             }
             case ABORTED -> {}
             case STREAMING, ENDED -> throw new IllegalStateException("this request has been answered");

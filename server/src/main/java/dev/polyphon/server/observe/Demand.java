@@ -1,6 +1,7 @@
 package dev.polyphon.server.observe;
 
 import dev.polyphon.server.openai.ApiObserver;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -20,8 +21,8 @@ final class Demand implements ApiObserver {
     private static final Load LEFT = new Load(-1, 0);
     private static final Load DONE = new Load(0, -1);
 
-    private final Map<String, Load> adapters = new TreeMap<>();
-    private final Map<String, Load> tenants = new TreeMap<>();
+    private final Map<String, Load> adapters = new HashMap<>();
+    private final Map<String, Load> tenants = new HashMap<>();
     private volatile long changed = System.currentTimeMillis();
 
     @Override

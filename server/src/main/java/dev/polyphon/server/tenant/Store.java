@@ -188,7 +188,7 @@ public final class Store implements AutoCloseable {
             try (Statement sql = connection.createStatement();
                     ResultSet row = sql.executeQuery("SELECT id, tenant, role, hash, label, created, expires, revoked FROM key")) {
                 while (row.next()) {
-                    all.add(new ApiKey(row.getString(1), row.getString(2), Role.valueOf(row.getString(3)), new SecretHash(row.getString(4)), row.getString(5),
+                    all.add(new ApiKey(row.getString(1), row.getString(2), Role.valueOf(row.getString(3)), SecretHash.parse(row.getString(4)), row.getString(5),
                             Instant.ofEpochMilli(row.getLong(6)), time(row, 7), time(row, 8)));
                 }
             }

@@ -107,13 +107,9 @@ final class Hammer implements AutoCloseable {
                 ask(free.poll(), rate == 0 ? now : start + (long) (sent * 1e9 / rate));
                 sent++;
             }
-            // A late wake-up of this thread must not count as the server's: at a rate it does not sleep.
-            if (rate == 0 || over) {
-                selector.select(this::read, 100);
-            } else {
-                selector.selectNow(this::read);
-                Thread.onSpinWait();
-            }
+            // It does not sleep: a late wake-up must not count as the server's, nor what it costs a server to wake it.
+            selector.selectNow(this::read);
+            Thread.onSpinWait();
         }
         long[] sorted = Arrays.copyOf(nanos, done);
         Arrays.sort(sorted);
