@@ -124,6 +124,8 @@ void block() {
 #define THREAD ((unsigned)current)
 #define THREADS ((unsigned)threads)
 #define SYNC() wait(::all, threads)
+#define LET_NEXT_START()
+#define WAIT_FOR_LAST()
 static float exchange(float v, int mask) {
     int me = current;
     lanes[me] = v;

@@ -54,6 +54,7 @@ DEVICE float quad_sum(float v) {
 // queries and out, heads of a KV head in a tile, such tiles of a KV head, spans. Grid: (tiles / warps, kvHeads · head tiles · (spans or 1)).
 template <int DIM, int WARPS, bool PARTS>
 DEVICE void attend_tile(const Args& a) {
+    BEGIN();
     SHARED float totals[DIM / 2][32 * WARPS];
     int heads = a.i[1], kvHeads = a.i[2], dim = a.i[3], blockSize = a.i[4], window = a.i[5], tileHeads = a.i[8], headTiles = a.i[9], spans = a.i[10];
     int tile = BLOCK_X * WARPS + THREAD / 32;
@@ -227,6 +228,7 @@ DEVICE void attend_tile(const Args& a) {
 // Adds the spans of tiles of one row. p, i: attend's. Grid: (tiles, kvHeads · head tiles).
 template <int DIM>
 DEVICE void attend_add(const Args& a) {
+    BEGIN();
     int heads = a.i[1], kvHeads = a.i[2], dim = a.i[3], window = a.i[5], tileHeads = a.i[8], headTiles = a.i[9], spans = a.i[10];
     Tile it = ((const Tile*)a.p[3])[BLOCK_X];
     int kvHead = BLOCK_Y / headTiles, group = heads / kvHeads;

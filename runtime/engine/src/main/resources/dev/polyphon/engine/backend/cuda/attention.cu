@@ -5,6 +5,7 @@
 
 // x[row] rotated in place. p: x, table [position][cos pairs, sin pairs], positions. Grid: rows.
 KERNEL(rotary) {
+    BEGIN();
     const float* table = (const float*)a.p[1];
     int columns = a.i[0], dim = a.i[1], pairs = a.i[2], interleaved = a.i[3];
     const float* cos = table + (size_t)((const int*)a.p[2])[BLOCK_X] * 2 * pairs;
@@ -23,6 +24,7 @@ KERNEL(rotary) {
 // eight neighbours of what is summed over, columns of a key or positions of a value, are sixteen bytes in one place.
 // p: keys, values, cached keys, cached values (of the layer), slots (place, position in the block). Grid: rows.
 KERNEL(write_kv) {
+    BEGIN();
     int kvHeads = a.i[0], dim = a.i[1], blockSize = a.i[2], rounded = a.i[3];
     int place = ((const int*)a.p[4])[2 * BLOCK_X], p = ((const int*)a.p[4])[2 * BLOCK_X + 1];
     const float* key = (const float*)a.p[0] + (size_t)BLOCK_X * a.i[4];
@@ -47,6 +49,7 @@ DEVICE float cached(void* layer, int place, int head, int blockSize, int dim, in
 // (online softmax, Milakov and Gimelshein 2018). p: queries, keys, values, rows' (position, start of block table), block tables, slopes, out.
 // Grid: (heads, rows).
 KERNEL(attention) {
+    BEGIN();
     SHARED float q[MOST_DIM];
     SHARED float weights[CHUNK];
     SHARED float reduce[32];

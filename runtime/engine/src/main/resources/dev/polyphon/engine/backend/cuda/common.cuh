@@ -48,8 +48,23 @@ DEVICE void copies_end() { asm volatile("cp.async.commit_group;" ::: "memory"); 
 // Waits for all but the last `left` groups of copies.
 template <int left> DEVICE void copies_wait() { asm volatile("cp.async.wait_group %0;" :: "n"(left) : "memory"); }
 DEVICE void add_to(unsigned long long* p, unsigned long long v) { atomicAdd(p, v); }
+// A kernel may start while the one before it still runs (programmatic dependent launch, CUDA C++ Programming Guide, from Hopper on): LET_NEXT_START lets
+// the next one do so, WAIT_FOR_LAST waits until all that came before has run and can be read. Before it a kernel reads weights and its own arguments
+// and tables alone, and writes nothing.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#define LET_NEXT_START() asm volatile("griddepcontrol.launch_dependents;" ::: "memory")
+#define WAIT_FOR_LAST() asm volatile("griddepcontrol.wait;" ::: "memory")
+#else
+#define LET_NEXT_START()
+#define WAIT_FOR_LAST()
+#endif
 DEVICE void add_to(uint32_t* p, uint32_t v) { atomicAdd(p, v); }
 #endif
+
+// How a kernel begins that needs what came before from its start.
+#define BEGIN() \
+    LET_NEXT_START(); \
+    WAIT_FOR_LAST()
 
 // What every kernel is given: addresses, counts and factors, named at its head.
 struct Args {

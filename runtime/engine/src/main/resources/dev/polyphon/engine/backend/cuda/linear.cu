@@ -23,6 +23,7 @@ DEVICE void dots(int type, const uint8_t* w, int in, const float* x, int stride,
 
 // out[r][o] = w[o] · x[r] + bias[o]. A warp has one o and ROWS rows. Grid: (outs / warps, rows / ROWS).
 KERNEL(linear) {
+    BEGIN();
     const float* bias = (const float*)a.p[2];
     int type = a.i[0], in = a.i[1], outs = a.i[2], first = a.i[4], rows = a.i[5], xStride = a.i[6], outStride = a.i[7];
     int o = BLOCK_X * (THREADS / 32) + THREAD / 32;
@@ -47,6 +48,7 @@ struct Item {
 
 // shrunk[row][k] = scale · a[k] · x[row]. A warp has one k. p: items, tiles (item, first k), x, shrunk.
 KERNEL(low_rank_shrink) {
+    BEGIN();
     const int* tile = (const int*)a.p[1] + 2 * BLOCK_X;
     const Item* it = (const Item*)a.p[0] + tile[0];
     int k = tile[1] + THREAD / 32;
@@ -63,6 +65,7 @@ KERNEL(low_rank_shrink) {
 
 // out[row][o] += b[o] · shrunk[row]. A thread has one o. p: items, tiles (item, first o), shrunk.
 KERNEL(low_rank_expand) {
+    BEGIN();
     const int* tile = (const int*)a.p[1] + 2 * BLOCK_X;
     const Item* it = (const Item*)a.p[0] + tile[0];
     int o = tile[1] + THREAD;

@@ -2,6 +2,7 @@
 
 // out[row] = table[ids[row]] · scale. p: table, ids, out. Grid: rows.
 KERNEL(embed) {
+    BEGIN();
     int type = a.i[0], in = a.i[1];
     const uint8_t* row = (const uint8_t*)a.p[0] + (size_t)((const int*)a.p[1])[BLOCK_X] * a.i[2];
     float* out = (float*)a.p[2] + (size_t)BLOCK_X * a.i[3];
@@ -14,6 +15,7 @@ KERNEL(embed) {
 
 // Normalises a run of `group` columns. p: x, weight, bias, out. Grid: (groups, rows).
 KERNEL(normalise) {
+    BEGIN();
     SHARED float reduce[32];
     int layer = a.i[0], group = a.i[1];
     const float* x = (const float*)a.p[0] + (size_t)BLOCK_Y * a.i[2] + (size_t)BLOCK_X * group;
@@ -50,6 +52,7 @@ DEVICE float activation(int f, float x) {
 
 // out = f(gate) · up; the numbers of f are Activation's in Java. p: gate, up, out. Grid: (columns / threads, rows).
 KERNEL(activate) {
+    BEGIN();
     int c = BLOCK_X * THREADS + THREAD;
     if (c >= a.i[1]) return;
     float y = activation(a.i[0], ((const float*)a.p[0])[(size_t)BLOCK_Y * a.i[2] + c]);
@@ -59,6 +62,7 @@ KERNEL(activate) {
 
 // to[to row] = keep · to[to row] + factor · from[from row]. p: from, to, rows to take or null. Grid: (columns / threads, rows).
 KERNEL(rows) {
+    BEGIN();
     int c = BLOCK_X * THREADS + THREAD;
     if (c >= a.i[0]) return;
     int from = a.p[2] ? ((const int*)a.p[2])[BLOCK_Y] : a.i[1] + BLOCK_Y;
@@ -69,6 +73,7 @@ KERNEL(rows) {
 
 // x = scale · x + shift, from row i1 on. p: x, scale, shift. Grid: (columns / threads, rows).
 KERNEL(scale_shift) {
+    BEGIN();
     int c = BLOCK_X * THREADS + THREAD;
     if (c >= a.i[0]) return;
     float* x = (float*)a.p[0] + (size_t)(a.i[1] + BLOCK_Y) * a.i[0] + c;
@@ -79,6 +84,7 @@ KERNEL(scale_shift) {
 
 // Turns pairs of columns half a group apart. p: x, cos, sin. Grid: (pairs / threads, rows).
 KERNEL(turn_pairs) {
+    BEGIN();
     int n = BLOCK_X * THREADS + THREAD;
     int columns = a.i[0], half = a.i[2] / 2;
     if (n >= columns / 2) return;

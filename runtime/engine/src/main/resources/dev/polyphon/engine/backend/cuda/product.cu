@@ -62,6 +62,7 @@ DEVICE uint4 weights8(const uint8_t* row, int k, int in, bool there, bool aligne
 #if defined(EMULATED) || TYPE_NUMBER == 2
 // Rounds rows to bf16, padded with zeros to a multiple of 32 columns. p: x, out. Grid: (padded columns / 8 / threads, rows).
 KERNEL(round_rows) {
+    BEGIN();
     int in = a.i[0], padded = a.i[2];
     int k = (BLOCK_X * THREADS + THREAD) * 8;
     if (k >= padded) return;
@@ -75,6 +76,7 @@ KERNEL(round_rows) {
 // p: projections, x from the first row on, the same as round_rows has it or null. Grid: (blocks of all projections, row tiles).
 template <int TYPE, int MT, int NT>
 DEVICE void product(const Args& a) {
+    BEGIN();
     SHARED float parts[SLICES][MT * 16 * 8];
     const Projection* p = projection_of(a, BLOCK_X);
     int in = a.i[1], first = a.i[2], rows = a.i[3], xStride = a.i[4], padded = a.i[5];
@@ -214,6 +216,7 @@ PRODUCT(Q6_K, 8)
 // The same for many rows and weights of bf16 with a multiple of 8 columns: a block has 128 outputs and 128 rows and walks all slices, both operands by way of
 // shared memory, three tiles of 32 columns under way. p, grid: as product's, 128 rows a tile.
 KERNEL(product_wide) {
+    BEGIN();
     SHARED uint4 tiles[STAGES][2][WIDE * 4];
     const Projection* p = projection_of(a, BLOCK_X);
     int in = a.i[1], first = a.i[2], rows = a.i[3], padded = a.i[5];

@@ -67,6 +67,7 @@ DEVICE Kept greatest(const float* x, int n, Kept kept, bool weigh, uint64_t targ
 
 // p: logits, draws, tokens. i: vocabulary, columns. Grid: rows.
 KERNEL(sample) {
+    BEGIN();
     SHARED uint64_t bins[256];
     SHARED uint64_t sums[MOST_THREADS];
     SHARED uint32_t ids[MOST_THREADS];

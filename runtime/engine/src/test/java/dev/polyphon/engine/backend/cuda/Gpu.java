@@ -10,8 +10,13 @@ public final class Gpu {
 
     /** Opens it, or skips the test, saying why. */
     public static CudaKernels open(Precision precision) {
+        return open(MEMORY, precision);
+    }
+
+    /** @param memory bytes to take of it */
+    static CudaKernels open(long memory, Precision precision) {
         try {
-            return CudaKernels.open(0, MEMORY, precision);
+            return CudaKernels.open(0, memory, precision);
         } catch (CudaException e) {
             String why = "skipped, no GPU: " + e.getMessage();
             System.err.println(why);
