@@ -127,6 +127,18 @@ public interface Kernels extends AutoCloseable {
      */
     void norm(NormKind kind, float epsilon, Tensor weight, Tensor bias, int group, Tensor x, int rows, Tensor out);
 
+    /**
+     * {@link #add} of {@code addend} to {@code x}, and then {@link #norm(NormKind, float, Tensor, Tensor, int, Tensor, int, Tensor)} of {@code x}, for less.
+     *
+     * @param addend null for none
+     */
+    default void norm(NormKind kind, float epsilon, Tensor weight, Tensor bias, int group, Tensor addend, Tensor x, int rows, Tensor out) {
+        if (addend != null) {
+            add(x, addend, rows);
+        }
+        norm(kind, epsilon, weight, bias, group, x, rows, out);
+    }
+
     /** {@code projection.out[r] = projection.weight · x[r] + projection.bias} for all projections, which share the input. */
     void linear(Tensor x, int firstRow, int rows, List<Projection> projections);
 
@@ -152,6 +164,18 @@ public interface Kernels extends AutoCloseable {
 
     /** Stores each row's key and value at its position in its sequence's blocks. */
     void writeKv(KvCache cache, int layer, Tensor keys, Tensor values, Batch batch);
+
+    /**
+     * {@link #rotary} of queries and keys, unless {@code table} is null, and then {@link #writeKv}, for less. What is left in {@code keys} is not told.
+     */
+    default void rotateAndStore(RotaryTable table, boolean interleaved, Tensor queries, Tensor keys, Tensor values, int headDim, KvCache cache, int layer,
+            Batch batch) {
+        if (table != null) {
+            rotary(table, interleaved, queries, batch.rows(), headDim, batch.positions());
+            rotary(table, interleaved, keys, batch.rows(), headDim, batch.positions());
+        }
+        writeKv(cache, layer, keys, values, batch);
+    }
 
     /**
      * Causal attention of each row over its own sequence's positions up to and including its own (paged attention, Kwon et al. 2023). Query heads

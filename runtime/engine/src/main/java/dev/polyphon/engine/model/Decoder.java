@@ -192,18 +192,24 @@ public final class Decoder implements AutoCloseable {
         }
         kernels.begin(batch);
         embed(batch, plan, rows);
+        // What is still to be added to x: the next norm does that on its way.
+        Tensor owed = null;
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
-            attention(layer, i, batch, plan, cache, rows);
-            if (spec.block() == Block.SEQUENTIAL) {
-                kernels.add(x, attentionOut, rows);
-            }
-            mlp(layer, i, plan, rows);
+            attention(layer, i, batch, plan, cache, rows, owed);
+            mlp(layer, i, plan, rows, spec.block() == Block.SEQUENTIAL ? attentionOut : null);
             if (spec.block() == Block.PARALLEL) {
                 kernels.add(x, attentionOut, rows);
             }
-            kernels.add(x, mlpOut, rows);
-            block(i, plan);
+            owed = mlpOut;
+            if (plan.touches(Module.BLOCK)) {
+                kernels.add(x, mlpOut, rows);
+                owed = null;
+                block(i, plan);
+            }
+        }
+        if (owed != null) {
+            kernels.add(x, owed, rows);
         }
         if (hidden.count > 0) {
             hidden(plan, hidden);
@@ -222,7 +228,7 @@ public final class Decoder implements AutoCloseable {
         Layer layer = layers.get(index);
         linear(normed, rows, layer.attentionIn, plan);
         linear(attended, rows, layer.attentionOut, plan);
-        mlp(layer, index, plan, rows);
+        mlp(layer, index, plan, rows, null);
         kernels.end();
     }
 
@@ -263,29 +269,25 @@ public final class Decoder implements AutoCloseable {
             kernels.embed(weights.positions.weight(), places, rows, 1, normed);
             kernels.add(x, normed, rows);
         }
-        norm(weights.embeddingNorm, -1, Module.EMBED_NORM, spec.hidden(), x, x, rows, plan);
+        norm(weights.embeddingNorm, -1, Module.EMBED_NORM, spec.hidden(), null, x, x, rows, plan);
     }
 
-    private void attention(Layer layer, int index, Batch batch, AdapterPlan plan, KvCache cache, int rows) {
+    private void attention(Layer layer, int index, Batch batch, AdapterPlan plan, KvCache cache, int rows, Tensor addend) {
         LayerWeights w = layer.weights;
-        norm(w.attentionNorm(), index, Module.ATTENTION_NORM, spec.hidden(), x, normed, rows, plan);
+        norm(w.attentionNorm(), index, Module.ATTENTION_NORM, spec.hidden(), addend, x, normed, rows, plan);
         linear(normed, rows, layer.attentionIn, plan);
-        norm(w.qNorm(), index, Module.Q_NORM, spec.headDim(), q, q, rows, plan);
-        norm(w.kNorm(), index, Module.K_NORM, spec.headDim(), k, k, rows, plan);
-        if (layer.rotary != null) {
-            kernels.rotary(layer.rotary, layer.interleaved, q, rows, spec.headDim(), batch.positions());
-            kernels.rotary(layer.rotary, layer.interleaved, k, rows, spec.headDim(), batch.positions());
-        }
-        kernels.writeKv(cache, index, k, v, batch);
+        norm(w.qNorm(), index, Module.Q_NORM, spec.headDim(), null, q, q, rows, plan);
+        norm(w.kNorm(), index, Module.K_NORM, spec.headDim(), null, k, k, rows, plan);
+        kernels.rotateAndStore(layer.rotary, layer.interleaved, q, k, v, spec.headDim(), cache, index, batch);
         kernels.attention(layer.attention, q, cache, index, batch, attended);
         linear(attended, rows, layer.attentionOut, plan);
-        norm(w.postAttentionNorm(), index, Module.POST_ATTENTION_NORM, spec.hidden(), attentionOut, attentionOut, rows, plan);
+        norm(w.postAttentionNorm(), index, Module.POST_ATTENTION_NORM, spec.hidden(), null, attentionOut, attentionOut, rows, plan);
     }
 
-    private void mlp(Layer layer, int index, AdapterPlan plan, int rows) {
+    private void mlp(Layer layer, int index, AdapterPlan plan, int rows, Tensor addend) {
         LayerWeights w = layer.weights;
         boolean ownNorm = w.mlpNorm() != null;
-        norm(w.mlpNorm(), index, Module.MLP_NORM, spec.hidden(), x, mlpNormed, rows, plan);
+        norm(w.mlpNorm(), index, Module.MLP_NORM, spec.hidden(), addend, x, mlpNormed, rows, plan);
         Tensor input = ownNorm ? mlpNormed : normed;
         if (mixture == null) {
             mlp(layer.mlps.getFirst(), input, rows, plan);
@@ -293,7 +295,7 @@ public final class Decoder implements AutoCloseable {
             linear(input, rows, layer.router, plan);
             mixture.forward(input, rows, plan, (expert, in, count, own) -> mlp(layer.mlps.get(expert), in, count, own), mlpOut);
         }
-        norm(w.postMlpNorm(), index, Module.POST_MLP_NORM, spec.hidden(), mlpOut, mlpOut, rows, plan);
+        norm(w.postMlpNorm(), index, Module.POST_MLP_NORM, spec.hidden(), null, mlpOut, mlpOut, rows, plan);
     }
 
     private void block(int index, AdapterPlan plan) {
@@ -319,14 +321,14 @@ public final class Decoder implements AutoCloseable {
     private void hidden(AdapterPlan plan, Hidden wanted) {
         AdapterPlan gathered = plan.touches(Module.FINAL_NORM) ? plan.gathered(wanted.rows, wanted.count) : AdapterPlan.NONE;
         kernels.gather(x, wanted.rows, wanted.count, normed);
-        norm(weights.finalNorm, -1, Module.FINAL_NORM, spec.hidden(), normed, normed, wanted.count, gathered);
+        norm(weights.finalNorm, -1, Module.FINAL_NORM, spec.hidden(), null, normed, normed, wanted.count, gathered);
         kernels.read(normed, 0, wanted.count, wanted.out);
     }
 
     private boolean head(AdapterPlan plan, int[] logitRows, int count, Draw[] draws, int[] tokens, float[] out) {
         AdapterPlan gathered = plan.touches(Module.HEAD) || plan.touches(Module.FINAL_NORM) ? plan.gathered(logitRows, count) : AdapterPlan.NONE;
         kernels.gather(x, logitRows, count, selected);
-        norm(weights.finalNorm, -1, Module.FINAL_NORM, spec.hidden(), selected, selected, count, gathered);
+        norm(weights.finalNorm, -1, Module.FINAL_NORM, spec.hidden(), null, selected, selected, count, gathered);
         linear(selected, count, headGroup, gathered);
         boolean chosen = draws != null && spec.logitSoftCap() == 0 && kernels.sample(logits, count, draws, tokens);
         if (chosen && Arrays.stream(draws, 0, count).allMatch(Objects::nonNull)) {
@@ -364,14 +366,21 @@ public final class Decoder implements AutoCloseable {
         }
     }
 
-    /** A norm of the base, which does nothing when there is none, with the segments that have another one. */
-    private void norm(Norm norm, int layer, Module module, int group, Tensor in, Tensor out, int rows, AdapterPlan plan) {
+    /**
+     * A norm of the base, which does nothing when there is none, with the segments that have another one.
+     *
+     * @param addend first added to {@code in}, norm or none; null for nothing
+     */
+    private void norm(Norm norm, int layer, Module module, int group, Tensor addend, Tensor in, Tensor out, int rows, AdapterPlan plan) {
         if (norm == null) {
+            if (addend != null) {
+                kernels.add(in, addend, rows);
+            }
             return;
         }
         boolean replaced = plan.touches(module);
         Tensor before = replaced && in == out ? forms.saved(in, rows) : in;
-        kernels.norm(spec.norm(), spec.normEpsilon(), norm.weight(), norm.bias(), group, in, rows, out);
+        kernels.norm(spec.norm(), spec.normEpsilon(), norm.weight(), norm.bias(), group, addend, in, rows, out);
         if (replaced) {
             for (Segment segment : plan.segments()) {
                 for (Form form : segment.adapter().at(layer, module)) {

@@ -31,8 +31,12 @@ import java.util.Objects;
  * <p>A row's bits do not depend on its neighbours: every sum is taken by one warp, block or thread in an order that only the row's own sizes decide.
  */
 public final class CudaKernels implements Kernels {
+    private static final int WARP = 32;
     private static final int THREADS = 128;
     private static final int SAMPLE_THREADS = 512;
+    private static final int MOST_THREADS = 1024;
+    /** Columns of a thread where rows are gone through column by column. */
+    private static final int VECTOR = 4;
     private static final int DRAW = 32;
 
     private final Device device;
@@ -205,8 +209,14 @@ public final class CudaKernels implements Kernels {
 
     @Override
     public void norm(NormKind kind, float epsilon, Tensor weight, Tensor bias, int group, Tensor x, int rows, Tensor out) {
+        norm(kind, epsilon, weight, bias, group, null, x, rows, out);
+    }
+
+    @Override
+    public void norm(NormKind kind, float epsilon, Tensor weight, Tensor bias, int group, Tensor addend, Tensor x, int rows, Tensor out) {
         CudaTensor in = ((CudaTensor) x).holding(0, rows);
         CudaTensor o = ((CudaTensor) out).wide(in.columns(), "the output of a norm").holding(0, rows);
+        CudaTensor y = addend == null ? null : ((CudaTensor) addend).wide(in.columns(), "a summand").holding(0, rows);
         if (group < 1 || in.columns() % group != 0) {
             throw new IllegalArgumentException("a norm over " + group + " of " + in.columns() + " columns");
         }
@@ -216,9 +226,9 @@ public final class CudaKernels implements Kernels {
             }
         }
         if (rows > 0) {
-            device.arguments().at(in.address()).at(addressOf((CudaTensor) weight)).at(addressOf((CudaTensor) bias)).at(o.address())
-                    .with(kind == NormKind.LAYER ? 1 : 0).with(group).with(in.columns()).with(o.columns()).with(epsilon);
-            device.launch("normalise", in.columns() / group, rows, THREADS);
+            device.arguments().at(in.address()).at(addressOf((CudaTensor) weight)).at(addressOf((CudaTensor) bias)).at(o.address()).at(addressOf(y))
+                    .with(kind == NormKind.LAYER ? 1 : 0).with(group).with(in.columns()).with(o.columns()).with(y == null ? 0 : y.columns()).with(epsilon);
+            device.launch("normalise", in.columns() / group, rows, Math.min(MOST_THREADS, Products.tiles(group, 4 * WARP) * WARP));
         }
     }
 
@@ -253,18 +263,22 @@ public final class CudaKernels implements Kernels {
     public void rotary(RotaryTable table, boolean interleaved, Tensor x, int rows, int headDim, int[] positions) {
         CudaRotaryTable t = (CudaRotaryTable) table;
         CudaTensor m = ((CudaTensor) x).holding(0, rows);
-        if (2 * t.pairs() > headDim || m.columns() % headDim != 0) {
-            throw new IllegalArgumentException("rotation of " + t.pairs() + " pairs in heads of " + headDim + ", " + m.columns() + " columns");
-        }
-        for (int r = 0; r < rows; r++) {
-            if (positions[r] < 0 || positions[r] >= t.positions()) {
-                throw new IndexOutOfBoundsException("position " + positions[r] + " of a rotary table of " + t.positions());
-            }
-        }
+        turnable(t, m, rows, headDim, positions);
         if (rows > 0) {
             long list = attention.positions(positions, rows);
             device.arguments().at(m.address()).at(t.address()).at(list).with(m.columns()).with(headDim).with(t.pairs()).with(interleaved ? 1 : 0);
             device.launch("rotary", rows, 1, THREADS);
+        }
+    }
+
+    private static void turnable(CudaRotaryTable table, CudaTensor x, int rows, int headDim, int[] positions) {
+        if (2 * table.pairs() > headDim || x.columns() % headDim != 0) {
+            throw new IllegalArgumentException("rotation of " + table.pairs() + " pairs in heads of " + headDim + ", " + x.columns() + " columns");
+        }
+        for (int r = 0; r < rows; r++) {
+            if (positions[r] < 0 || positions[r] >= table.positions()) {
+                throw new IndexOutOfBoundsException("position " + positions[r] + " of a rotary table of " + table.positions());
+            }
         }
     }
 
@@ -279,6 +293,31 @@ public final class CudaKernels implements Kernels {
             device.arguments().at(k.address()).at(v.address()).at(c.keys(layer)).at(c.values(layer)).at(slots).with(c.kvHeads()).with(c.headDim())
                     .with(c.blockSize()).with(c.rounded() ? 1 : 0).with(k.columns()).with(v.columns());
             device.launch("write_kv", rows, 1, THREADS);
+        }
+    }
+
+    @Override
+    public void rotateAndStore(RotaryTable table, boolean interleaved, Tensor queries, Tensor keys, Tensor values, int headDim, KvCache cache, int layer,
+            Batch batch) {
+        CudaKvCache c = (CudaKvCache) cache;
+        CudaRotaryTable t = (CudaRotaryTable) table;
+        int rows = batch.rows();
+        CudaTensor q = ((CudaTensor) queries).holding(0, rows);
+        CudaTensor k = ((CudaTensor) keys).wide(c.width(), "keys").holding(0, rows);
+        CudaTensor v = ((CudaTensor) values).wide(c.width(), "values").holding(0, rows);
+        if (headDim != c.headDim() || q.columns() % headDim != 0) {
+            throw new IllegalArgumentException("heads of " + headDim + " in " + q.columns() + " columns of queries, the cache's have " + c.headDim());
+        }
+        if (t != null) {
+            turnable(t, q, rows, headDim, batch.positions());
+        }
+        if (rows > 0) {
+            int heads = q.columns() / headDim;
+            device.arguments().at(q.address()).at(k.address()).at(v.address()).at(c.keys(layer)).at(c.values(layer)).at(attention.slots(c, batch))
+                    .at(t == null ? 0 : t.address()).at(t == null ? 0 : attention.positions(batch.positions(), rows)).with(heads).with(c.kvHeads())
+                    .with(headDim).with(c.blockSize()).with(c.rounded() ? 1 : 0).with(q.columns()).with(k.columns()).with(v.columns())
+                    .with(t == null ? 0 : t.pairs()).with(interleaved ? 1 : 0);
+            device.launch("rotate_store", rows, Products.tiles(heads + 2 * c.kvHeads(), THREADS / WARP), THREADS);
         }
     }
 
@@ -301,7 +340,7 @@ public final class CudaKernels implements Kernels {
         if (rows > 0) {
             device.arguments().at(g.address()).at(addressOf(u)).at(o.address()).with(number(f)).with(g.columns()).with(g.columns())
                     .with(u == null ? 0 : u.columns()).with(o.columns());
-            columns("activate", g.columns(), rows);
+            columns("activate", Products.tiles(g.columns(), VECTOR), rows);
         }
     }
 
@@ -321,6 +360,7 @@ public final class CudaKernels implements Kernels {
         };
     }
 
+    /** @param columns threads of a row */
     private void columns(String kernel, int columns, int rows) {
         device.launch(kernel, Products.tiles(columns, THREADS), rows, THREADS);
     }
@@ -396,7 +436,7 @@ public final class CudaKernels implements Kernels {
         if (rows > 0) {
             device.arguments().at(from.address()).at(to.address()).at(list).with(columns).with(fromRow).with(toRow).with(from.columns())
                     .with(to.columns()).with(add ? 1 : 0).with(factor);
-            columns("rows", columns, rows);
+            columns("rows", Products.tiles(columns, VECTOR), rows);
         }
     }
 

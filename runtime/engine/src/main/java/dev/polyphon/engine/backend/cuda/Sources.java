@@ -26,7 +26,7 @@ final class Sources {
     /** The kernels of each file that every engine needs. */
     static final Map<String, List<String>> KERNELS = Map.of(
             "linear.cu", List.of("linear", "low_rank_shrink", "low_rank_expand"),
-            "attention.cu", List.of("rotary", "write_kv", "attention"),
+            "attention.cu", List.of("rotary", "write_kv", "rotate_store", "attention"),
             "pointwise.cu", List.of("embed", "normalise", "activate", "rows", "scale_shift", "turn_pairs"),
             "sample.cu", List.of("sample"),
             ATTEND, List.of("attend_64", "attend_128", "attend_256", "attend_spans_64", "attend_spans_128", "attend_spans_256", "attend_sum_64",

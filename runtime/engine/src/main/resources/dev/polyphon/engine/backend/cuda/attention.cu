@@ -41,6 +41,46 @@ KERNEL(write_kv) {
     }
 }
 
+// Rotates a row's queries in place, and writes its rotated keys and its values to its slot: rotary and write_kv at once, a warp for each head.
+// p: queries, keys, values, cached keys, cached values (of the layer), slots, table or null, positions. i: heads, KV heads, columns of a head, block size,
+// rounded, strides of queries, keys and values, pairs, interleaved. Grid: (rows, (heads + 2 KV heads) / warps).
+KERNEL(rotate_store) {
+    LET_NEXT_START();
+    int heads = a.i[0], kvHeads = a.i[1], dim = a.i[2], blockSize = a.i[3], rounded = a.i[4], pairs = a.i[8], interleaved = a.i[9];
+    int head = BLOCK_Y * (THREADS / 32) + THREAD / 32, lane = THREAD % 32;
+    if (head >= heads + 2 * kvHeads) return;
+    int place = ((const int*)a.p[5])[2 * BLOCK_X], p = ((const int*)a.p[5])[2 * BLOCK_X + 1];
+    const float* cos = a.p[6] ? (const float*)a.p[6] + (size_t)((const int*)a.p[7])[BLOCK_X] * 2 * pairs : 0;
+    bool query = head < heads, key = !query && head < heads + kvHeads;
+    int h = query ? head : key ? head - heads : head - heads - kvHeads;
+    float* x = (float*)a.p[query ? 0 : key ? 1 : 2] + (size_t)BLOCK_X * a.i[query ? 5 : key ? 6 : 7] + h * dim;
+    int turned = cos && (query || key) ? pairs : 0;
+    WAIT_FOR_LAST();
+    for (int n = lane; n < dim - turned; n += 32) {
+        // A pair, or a column that stays as it is.
+        int i = n < turned ? interleaved ? 2 * n : n : n + turned, j = interleaved ? i + 1 : i + pairs;
+        bool pair = n < turned;
+        float u = x[i], v = pair ? x[j] : 0;
+        if (pair) {
+            float c = cos[n], s = cos[pairs + n], first = u;
+            u = fmaf(first, c, -(v * s));
+            v = fmaf(v, c, first * s);
+        }
+        for (int e = 0; e < (pair ? 2 : 1); e++) {
+            int d = e ? j : i;
+            float y = e ? v : u;
+            if (query) {
+                if (pair) x[d] = y;
+            } else if (rounded) {
+                uint16_t* to = page<uint16_t>(a.p[key ? 3 : 4], place, h, blockSize, dim);
+                to[key ? p * dim + d : d * blockSize + p] = (uint16_t)bf16_pair(y, 0);
+            } else {
+                page<float>(a.p[key ? 3 : 4], place, h, blockSize, dim)[p * dim + d] = y;
+            }
+        }
+    }
+}
+
 DEVICE float cached(void* layer, int place, int head, int blockSize, int dim, int at, int rounded) {
     return rounded ? bits((uint32_t)page<uint16_t>(layer, place, head, blockSize, dim)[at] << 16) : page<float>(layer, place, head, blockSize, dim)[at];
 }

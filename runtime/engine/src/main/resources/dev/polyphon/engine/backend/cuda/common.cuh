@@ -203,6 +203,25 @@ template <typename T> DEVICE T* page(void* layer, int place, int head, int block
     return (T*)((uint8_t*)layer + (size_t)place * 256) + (size_t)head * blockSize * dim;
 }
 
+// Four floats at an address that is a multiple of 16, or whatever n of them there are.
+DEVICE void floats4(const float* p, bool aligned, int n, float* v) {
+    if (aligned && n >= 4) {
+        uint4 u = *(const uint4*)p;
+        v[0] = bits(u.x); v[1] = bits(u.y); v[2] = bits(u.z); v[3] = bits(u.w);
+    } else {
+        for (int i = 0; i < 4; i++) v[i] = i < n ? p[i] : 0;
+    }
+}
+
+DEVICE void store4(float* p, bool aligned, int n, const float* v) {
+    if (aligned && n >= 4) {
+        uint4 u = {float_bits(v[0]), float_bits(v[1]), float_bits(v[2]), float_bits(v[3])};
+        *(uint4*)p = u;
+    } else {
+        for (int i = 0; i < 4 && i < n; i++) p[i] = v[i];
+    }
+}
+
 DEVICE float warp_sum(float v) {
     for (int mask = 16; mask > 0; mask /= 2) v += exchange(v, mask);
     return v;

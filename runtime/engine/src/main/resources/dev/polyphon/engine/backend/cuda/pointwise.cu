@@ -13,29 +13,58 @@ KERNEL(embed) {
     }
 }
 
-// Normalises a run of `group` columns. p: x, weight, bias, out. Grid: (groups, rows).
+// Normalises a run of `group` columns, after adding to x what is to be added first. p: x, weight, bias, out, addend or null.
+// i: layer norm, group, strides of x, out and addend. Grid: (groups, rows).
 KERNEL(normalise) {
-    BEGIN();
     SHARED float reduce[32];
+    LET_NEXT_START();
     int layer = a.i[0], group = a.i[1];
-    const float* x = (const float*)a.p[0] + (size_t)BLOCK_Y * a.i[2] + (size_t)BLOCK_X * group;
+    size_t column = (size_t)BLOCK_X * group;
+    float* x = (float*)a.p[0] + (size_t)BLOCK_Y * a.i[2] + column;
     const float* weight = (const float*)a.p[1];
     const float* bias = (const float*)a.p[2];
-    float* out = (float*)a.p[3] + (size_t)BLOCK_Y * a.i[3] + (size_t)BLOCK_X * group;
+    float* out = (float*)a.p[3] + (size_t)BLOCK_Y * a.i[3] + column;
+    const float* addend = a.p[4] ? (const float*)a.p[4] + (size_t)BLOCK_Y * a.i[4] + column : 0;
+    bool aligned = group % 4 == 0 && a.i[2] % 4 == 0 && a.i[3] % 4 == 0 && a.i[4] % 4 == 0;
+    int first = THREAD * 4, step = THREADS * 4;
+    WAIT_FOR_LAST();
+    float sum = 0, squares = 0;
+    for (int c = first; c < group; c += step) {
+        float v[4];
+        floats4(x + c, aligned, group - c, v);
+        if (addend) {
+            float y[4];
+            floats4(addend + c, aligned, group - c, y);
+            for (int i = 0; i < 4; i++) v[i] += y[i];
+            store4(x + c, aligned, group - c, v);
+        }
+        for (int i = 0; i < 4; i++) {
+            sum += v[i];
+            squares = fmaf(v[i], v[i], squares);
+        }
+    }
     float mean = 0;
     if (layer) {
-        float sum = 0;
-        for (int c = THREAD; c < group; c += THREADS) sum += x[c];
         mean = block_sum(sum, reduce) / group;
+        squares = 0;
+        for (int c = first; c < group; c += step) {
+            float v[4];
+            floats4(x + c, aligned, group - c, v);
+            for (int i = 0; i < 4 && c + i < group; i++) squares = fmaf(v[i] - mean, v[i] - mean, squares);
+        }
     }
-    float squares = 0;
-    for (int c = THREAD; c < group; c += THREADS) squares = fmaf(x[c] - mean, x[c] - mean, squares);
     float scale = 1 / sqrtf(block_sum(squares, reduce) / group + a.f[0]);
-    for (int c = THREAD; c < group; c += THREADS) {
-        float y = (x[c] - mean) * scale;
-        if (weight) y *= weight[c];
-        if (bias) y += bias[c];
-        out[c] = y;
+    for (int c = first; c < group; c += step) {
+        float v[4], w[4], b[4];
+        floats4(x + c, aligned, group - c, v);
+        if (weight) floats4(weight + c, aligned, group - c, w);
+        if (bias) floats4(bias + c, aligned, group - c, b);
+        for (int i = 0; i < 4; i++) {
+            v[i] = (v[i] - mean) * scale;
+            if (weight) v[i] *= w[i];
+            if (bias) v[i] += b[i];
+        }
+        store4(out + c, aligned, group - c, v);
     }
 }
 
@@ -50,25 +79,38 @@ DEVICE float activation(int f, float x) {
     }
 }
 
-// out = f(gate) · up; the numbers of f are Activation's in Java. p: gate, up, out. Grid: (columns / threads, rows).
+// out = f(gate) · up; the numbers of f are Activation's in Java. p: gate, up, out. Grid: (columns / 4 threads, rows).
 KERNEL(activate) {
     BEGIN();
-    int c = BLOCK_X * THREADS + THREAD;
-    if (c >= a.i[1]) return;
-    float y = activation(a.i[0], ((const float*)a.p[0])[(size_t)BLOCK_Y * a.i[2] + c]);
-    if (a.p[1]) y *= ((const float*)a.p[1])[(size_t)BLOCK_Y * a.i[3] + c];
-    ((float*)a.p[2])[(size_t)BLOCK_Y * a.i[4] + c] = y;
+    int c = (BLOCK_X * THREADS + THREAD) * 4, n = a.i[1] - c;
+    if (n <= 0) return;
+    bool aligned = (a.i[2] | a.i[3] | a.i[4]) % 4 == 0;
+    float y[4], up[4];
+    floats4((const float*)a.p[0] + (size_t)BLOCK_Y * a.i[2] + c, aligned, n, y);
+    if (a.p[1]) floats4((const float*)a.p[1] + (size_t)BLOCK_Y * a.i[3] + c, aligned, n, up);
+    for (int i = 0; i < 4; i++) {
+        y[i] = activation(a.i[0], y[i]);
+        if (a.p[1]) y[i] *= up[i];
+    }
+    store4((float*)a.p[2] + (size_t)BLOCK_Y * a.i[4] + c, aligned, n, y);
 }
 
-// to[to row] = keep · to[to row] + factor · from[from row]. p: from, to, rows to take or null. Grid: (columns / threads, rows).
+// to[to row] = keep · to[to row] + factor · from[from row]. p: from, to, rows to take or null. Grid: (columns / 4 threads, rows).
 KERNEL(rows) {
     BEGIN();
-    int c = BLOCK_X * THREADS + THREAD;
-    if (c >= a.i[0]) return;
+    int c = (BLOCK_X * THREADS + THREAD) * 4, n = a.i[0] - c;
+    if (n <= 0) return;
+    bool aligned = (a.i[3] | a.i[4]) % 4 == 0;
     int from = a.p[2] ? ((const int*)a.p[2])[BLOCK_Y] : a.i[1] + BLOCK_Y;
-    float x = ((const float*)a.p[0])[(size_t)from * a.i[3] + c];
     float* to = (float*)a.p[1] + (size_t)(a.i[2] + BLOCK_Y) * a.i[4] + c;
-    *to = a.i[5] ? fmaf(a.f[0], x, *to) : x;
+    float x[4];
+    floats4((const float*)a.p[0] + (size_t)from * a.i[3] + c, aligned, n, x);
+    if (a.i[5]) {
+        float y[4];
+        floats4(to, aligned, n, y);
+        for (int i = 0; i < 4; i++) x[i] = fmaf(a.f[0], x[i], y[i]);
+    }
+    store4(to, aligned, n, x);
 }
 
 // x = scale · x + shift, from row i1 on. p: x, scale, shift. Grid: (columns / threads, rows).

@@ -78,12 +78,18 @@ KERNEL(sample) {
     int* token = (int*)a.p[2] + BLOCK_X;
     if (!d.wanted) return;
     float best = bits(0xff800000u), bad = 0;
-    uint32_t id = 0xffffffffu;
-    for (int i = THREAD; i < n; i += THREADS) {
-        if (!(x[i] < bits(0x7f800000u))) bad = 1;
-        if (x[i] > best) {
-            best = x[i];
-            id = i;
+    int id = n;
+    bool aligned = a.i[1] % 4 == 0;
+#pragma unroll 4
+    for (int i = THREAD * 4; i < n; i += THREADS * 4) {
+        float v[4];
+        floats4(x + i, aligned, n - i, v);
+        for (int e = 0; e < 4 && i + e < n; e++) {
+            if (!(v[e] < bits(0x7f800000u))) bad = 1;
+            if (v[e] > best) {
+                best = v[e];
+                id = i + e;
+            }
         }
     }
     float max = block_max(best, reduce);
@@ -93,12 +99,9 @@ KERNEL(sample) {
         return;
     }
     if (d.temperature == 0) {
-        ids[THREAD] = best == max ? id : 0xffffffffu;
-        SYNC();
-        if (THREAD == 0) {
-            for (int i = 1; i < (int)THREADS; i++) id = ids[i] < ids[0] ? ids[0] = ids[i] : ids[0];
-            *token = (int)ids[0];
-        }
+        // The first of those that have it; ids are below 2^24, which f32 has exactly.
+        float first = block_max(best == max ? -(float)id : -(float)n, reduce);
+        if (THREAD == 0) *token = (int)-first;
         return;
     }
     float scale = 1.44269504f / d.temperature;
