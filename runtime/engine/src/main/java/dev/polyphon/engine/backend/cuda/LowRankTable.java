@@ -6,13 +6,17 @@ import java.lang.foreign.ValueLayout;
 import java.util.List;
 
 /**
- * The low-rank deltas of one call as the kernels take them: an {@code Item} of linear.cu for each, and for both halves a list of tiles (item, start) as long
- * as the ranks and widths need, so that no rank is padded to another's.
+ * The low-rank deltas of one call as the kernels take them: an {@code Item} of linear.cu for each, and for both halves a list of tiles (item, start,
+ * row) as long as the ranks, widths and rows need, so that no rank is padded to another's.
  */
 final class LowRankTable {
-    static final int SHRINK_TILE = 4;
-    static final int EXPAND_TILE = 128;
+    static final int SHRINK_THREADS = 128;
+    static final int EXPAND_THREADS = 128;
+    private static final int SHRINK_TILE = 4;
+    private static final int EXPAND_TILE = 4 * EXPAND_THREADS;
+    private static final int ROW_TILE = 8;
     private static final int ITEM = 80;
+    private static final int TILE = 16;
 
     private final List<LowRank> items;
     private final int shrinkTiles;
@@ -21,9 +25,13 @@ final class LowRankTable {
 
     LowRankTable(List<LowRank> items) {
         this.items = items.stream().filter(item -> item.rows() > 0 && item.a().out() > 0).toList();
-        shrinkTiles = this.items.stream().mapToInt(item -> Products.tiles(item.a().out(), SHRINK_TILE)).sum();
-        expandTiles = this.items.stream().mapToInt(item -> Products.tiles(item.b().out(), EXPAND_TILE)).sum();
+        shrinkTiles = this.items.stream().mapToInt(item -> tiles(item, item.a().out(), SHRINK_TILE)).sum();
+        expandTiles = this.items.stream().mapToInt(item -> tiles(item, item.b().out(), EXPAND_TILE)).sum();
         shrunkFloats = this.items.stream().mapToLong(item -> (long) item.rows() * item.a().out()).sum();
+    }
+
+    private static int tiles(LowRank item, int n, int tile) {
+        return Products.tiles(n, tile) * Products.tiles(item.rows(), ROW_TILE);
     }
 
     int shrinkTiles() {
@@ -40,7 +48,7 @@ final class LowRankTable {
     }
 
     long bytes() {
-        return (long) ITEM * items.size() + 8L * (shrinkTiles + expandTiles);
+        return (long) ITEM * items.size() + (long) TILE * (shrinkTiles + expandTiles);
     }
 
     long shrinkAt() {
@@ -48,7 +56,7 @@ final class LowRankTable {
     }
 
     long expandAt() {
-        return shrinkAt() + 8L * shrinkTiles;
+        return shrinkAt() + (long) TILE * shrinkTiles;
     }
 
     void write(MemorySegment to) {
@@ -69,15 +77,16 @@ final class LowRankTable {
                     item.firstRow(), item.rows(), out.columns(), shrunk};
             MemorySegment.copy(numbers, 0, to, ValueLayout.JAVA_INT, at + 28, numbers.length);
             shrunk += item.rows() * a.out();
-            shrink = tiles(to, shrink, i, a.out(), SHRINK_TILE);
-            expand = tiles(to, expand, i, b.out(), EXPAND_TILE);
+            shrink = writeTiles(to, shrink, i, a.out(), SHRINK_TILE, item.rows());
+            expand = writeTiles(to, expand, i, b.out(), EXPAND_TILE, item.rows());
         }
     }
 
-    private static long tiles(MemorySegment to, long at, int item, int n, int tile) {
-        for (int start = 0; start < n; start += tile, at += 8) {
-            to.set(ValueLayout.JAVA_INT, at, item);
-            to.set(ValueLayout.JAVA_INT, at + 4, start);
+    private static long writeTiles(MemorySegment to, long at, int item, int n, int tile, int rows) {
+        for (int start = 0; start < n; start += tile) {
+            for (int row = 0; row < rows; row += ROW_TILE, at += TILE) {
+                MemorySegment.copy(new int[] {item, start, row, 0}, 0, to, ValueLayout.JAVA_INT, at, TILE / 4);
+            }
         }
         return at;
     }

@@ -125,8 +125,8 @@ final class Products {
         long products = scratch.floats("products of low rank", table.shrunkFloats());
         long at = device.tables().keep(items, 0, table.bytes(), table::write);
         device.arguments().at(at).at(at + table.shrinkAt()).at(x.address()).at(products).with(x.columns());
-        device.launch("low_rank_shrink", table.shrinkTiles(), 1, 32 * LowRankTable.SHRINK_TILE);
+        device.launch("low_rank_shrink", table.shrinkTiles(), 1, LowRankTable.SHRINK_THREADS);
         device.arguments().at(at).at(at + table.expandAt()).at(products);
-        device.launch("low_rank_expand", table.expandTiles(), 1, LowRankTable.EXPAND_TILE);
+        device.launch("low_rank_expand", table.expandTiles(), 1, LowRankTable.EXPAND_THREADS);
     }
 }

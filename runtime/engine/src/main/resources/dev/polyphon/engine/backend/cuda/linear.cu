@@ -46,41 +46,138 @@ struct Item {
     int aType, bType, rank, in, outs, aBytes, bBytes, first, rows, outStride, shrunk, pad;
 };
 
-// shrunk[row][k] = scale · a[k] · x[row]. A warp has one k. p: items, tiles (item, first k), x, shrunk.
-KERNEL(low_rank_shrink) {
-    BEGIN();
-    const int* tile = (const int*)a.p[1] + 2 * BLOCK_X;
-    const Item* it = (const Item*)a.p[0] + tile[0];
-    int k = tile[1] + THREAD / 32;
-    if (k >= it->rank) return;
-    for (int r = 0; r < it->rows; r += ROWS) {
-        int count = it->rows - r < ROWS ? it->rows - r : ROWS;
-        float sums[ROWS];
-        dots(it->aType, it->a + (size_t)k * it->aBytes, it->in, (const float*)a.p[2] + (size_t)(it->first + r) * a.i[0], a.i[0], count, sums);
-        if (THREAD % 32 == 0) {
-            for (int t = 0; t < count; t++) ((float*)a.p[3])[it->shrunk + (size_t)(r + t) * it->rank + k] = sums[t] * it->scale;
+// Ranks or outputs from `start` on and rows from `row` on, of an item.
+struct Piece {
+    int item, start, row, pad;
+};
+
+#define RANKS 4
+#define SHRINK_WARPS 4
+#define OUTS 4
+
+// sums[k][r] over the thread's columns, eight of every SHRINK_WARPS · 256: the same for a row whatever rows are with it.
+template <int TYPE, int R>
+DEVICE void shrink(const Item* it, int k, const float* x, int stride, int rows, float (*sums)[R]) {
+    int type = TYPE < 0 ? it->aType : TYPE, in = it->in, ranks = it->rank - k < RANKS ? it->rank - k : RANKS;
+    bool aligned = stride % 4 == 0;
+#pragma unroll 2
+    for (int c = THREAD * 8; c < in; c += SHRINK_WARPS * 256) {
+        float w[RANKS][8];
+#pragma unroll
+        for (int j = 0; j < RANKS; j++) decode(type, it->a + (size_t)(k + (j < ranks ? j : 0)) * it->aBytes, c, in, w[j]);
+#pragma unroll
+        for (int r = 0; r < R; r++) {
+            if (r >= rows) break;
+            float v[8];
+            floats4(x + (size_t)r * stride + c, aligned, in - c, v);
+            floats4(x + (size_t)r * stride + c + 4, aligned, in - c - 4, v + 4);
+#pragma unroll
+            for (int j = 0; j < RANKS; j++)
+                for (int i = 0; i < 8; i++) sums[j][r] = fmaf(w[j][i], v[i], sums[j][r]);
         }
     }
 }
 
-// out[row][o] += b[o] · shrunk[row]. A thread has one o. p: items, tiles (item, first o), shrunk.
-KERNEL(low_rank_expand) {
-    BEGIN();
-    const int* tile = (const int*)a.p[1] + 2 * BLOCK_X;
-    const Item* it = (const Item*)a.p[0] + tile[0];
-    int o = tile[1] + THREAD;
-    if (o >= it->outs) return;
-    const uint8_t* b = it->b + (size_t)o * it->bBytes;
-    for (int r = 0; r < it->rows; r++) {
-        const float* v = (const float*)a.p[2] + it->shrunk + (size_t)r * it->rank;
-        float sum = 0;
-        for (int k = 0; k < it->rank; k += 8) {
-            float w[8];
-            decode(it->bType, b, k, it->rank, w);
-            for (int i = 0; i < 8; i++) {
-                if (k + i < it->rank) sum = fmaf(w[i], v[k + i], sum);
-            }
+template <int R>
+DEVICE void shrink_tile(const Args& a, const Item* it, Piece piece, int rows) {
+    SHARED float parts[SHRINK_WARPS][RANKS * R];
+    float sums[RANKS][R];
+    for (int j = 0; j < RANKS; j++)
+        for (int r = 0; r < R; r++) sums[j][r] = 0;
+    const float* x = (const float*)a.p[2] + (size_t)(it->first + piece.row) * a.i[0];
+    if (it->aType == BF16) shrink<BF16, R>(it, piece.start, x, a.i[0], rows, sums);
+    else if (it->aType == F16) shrink<F16, R>(it, piece.start, x, a.i[0], rows, sums);
+    else if (it->aType == F32) shrink<F32, R>(it, piece.start, x, a.i[0], rows, sums);
+    else shrink<-1, R>(it, piece.start, x, a.i[0], rows, sums);
+#pragma unroll
+    for (int j = 0; j < RANKS; j++) {
+#pragma unroll
+        for (int r = 0; r < R; r++) {
+            float sum = warp_sum(sums[j][r]);
+            if (THREAD % 32 == 0) parts[THREAD / 32][j * R + r] = sum;
         }
-        it->out[(size_t)(it->first + r) * it->outStride + o] += sum;
     }
+    SYNC();
+    int k = piece.start + THREAD / R, r = THREAD % R;
+    if (THREAD < RANKS * R && k < it->rank && r < rows) {
+        float sum = 0;
+        for (int w = 0; w < SHRINK_WARPS; w++) sum += parts[w][THREAD];
+        ((float*)a.p[3])[it->shrunk + (size_t)(piece.row + r) * it->rank + k] = sum * it->scale;
+    }
+}
+
+// shrunk[row][k] = scale · a[k] · x[row], for RANKS ranks and up to ROWS rows. p: items, tiles, x, shrunk. i: stride of x. Grid: tiles.
+KERNEL(low_rank_shrink) {
+    LET_NEXT_START();
+    Piece piece = ((const Piece*)a.p[1])[BLOCK_X];
+    const Item* it = (const Item*)a.p[0] + piece.item;
+    int rows = it->rows - piece.row < ROWS ? it->rows - piece.row : ROWS;
+    for (int j = 0; j < RANKS && piece.start + j < it->rank; j++) {
+        for (int at = THREAD * 128; at < it->aBytes; at += THREADS * 128) soon(it->a + (size_t)(piece.start + j) * it->aBytes + at);
+    }
+    WAIT_FOR_LAST();
+    if (rows == 1) shrink_tile<1>(a, it, piece, 1);
+    else shrink_tile<ROWS>(a, it, piece, rows);
+}
+
+// A thread has OUTS outputs, THREADS apart.
+template <int TYPE, int R>
+DEVICE void expand(const Item* it, Piece piece, const float* shrunk, int rows) {
+    int type = TYPE < 0 ? it->bType : TYPE, rank = it->rank, first = piece.start + THREAD;
+    bool aligned = rank % 4 == 0;
+    float sums[OUTS][R];
+    for (int j = 0; j < OUTS; j++)
+        for (int r = 0; r < R; r++) sums[j][r] = 0;
+    for (int k = 0; k < rank; k += 8) {
+        float w[OUTS][8];
+#pragma unroll
+        for (int j = 0; j < OUTS; j++) {
+            int o = first + j * THREADS;
+            decode(type, it->b + (size_t)(o < it->outs ? o : 0) * it->bBytes, k, rank, w[j]);
+        }
+#pragma unroll
+        for (int r = 0; r < R; r++) {
+            if (r >= rows) break;
+            float v[8];
+            floats4(shrunk + (size_t)r * rank + k, aligned, rank - k, v);
+            floats4(shrunk + (size_t)r * rank + k + 4, aligned, rank - k - 4, v + 4);
+#pragma unroll
+            for (int j = 0; j < OUTS; j++)
+                for (int i = 0; i < 8; i++) sums[j][r] = fmaf(w[j][i], v[i], sums[j][r]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < R; r++) {
+        if (r >= rows) break;
+        float* out = it->out + (size_t)(it->first + piece.row + r) * it->outStride;
+#pragma unroll
+        for (int j = 0; j < OUTS; j++) {
+            int o = first + j * THREADS;
+            if (o < it->outs) out[o] += sums[j][r];
+        }
+    }
+}
+
+template <int R>
+DEVICE void expand_tile(const Item* it, Piece piece, const float* shrunk, int rows) {
+    if (it->bType == BF16) expand<BF16, R>(it, piece, shrunk, rows);
+    else if (it->bType == F16) expand<F16, R>(it, piece, shrunk, rows);
+    else if (it->bType == F32) expand<F32, R>(it, piece, shrunk, rows);
+    else expand<-1, R>(it, piece, shrunk, rows);
+}
+
+// out[row][o] += b[o] · shrunk[row], for OUTS · THREADS outputs and up to ROWS rows. p: items, tiles, shrunk. Grid: tiles.
+KERNEL(low_rank_expand) {
+    LET_NEXT_START();
+    Piece piece = ((const Piece*)a.p[1])[BLOCK_X];
+    const Item* it = (const Item*)a.p[0] + piece.item;
+    int rows = it->rows - piece.row < ROWS ? it->rows - piece.row : ROWS;
+    for (int j = 0; j < OUTS; j++) {
+        int o = piece.start + j * THREADS + THREAD;
+        if (o < it->outs) soon(it->b + (size_t)o * it->bBytes);
+    }
+    WAIT_FOR_LAST();
+    const float* shrunk = (const float*)a.p[2] + it->shrunk + (size_t)piece.row * it->rank;
+    if (rows == 1) expand_tile<1>(it, piece, shrunk, 1);
+    else expand_tile<ROWS>(it, piece, shrunk, rows);
 }
