@@ -15,13 +15,22 @@ typedef int CUresult;
 typedef int CUdevice;
 typedef unsigned long long CUdeviceptr;
 typedef void *CUcontext, *CUmodule, *CUfunction, *CUstream, *CUgraph, *CUgraphExec;
-typedef int CUstreamCaptureMode;
+typedef int CUstreamCaptureMode, CUfunction_attribute;
+struct CUlaunchConfig {
+    unsigned gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes;
+    CUstream hStream;
+    void* attrs;
+    unsigned numAttrs;
+};
 #endif
 
 #define EMULATED
 #define SHARED static
+#define SHARED_AT_LAUNCH(T, name) T* name = (T*)at_launch
 #define DEVICE static inline
 #define KERNEL(name) static void name##_body(const struct Args& a); extern "C" void kernel_##name(void* p) { name##_body(*(const struct Args*)p); } static void name##_body(const struct Args& a)
+
+static unsigned char at_launch[228 << 10] __attribute__((aligned(1024)));
 
 // ---- fibers
 
@@ -267,11 +276,16 @@ struct Node {
 };
 static std::vector<Node>* capture = nullptr;
 
-API cuLaunchKernel(CUfunction f, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx, unsigned int by, unsigned int bz, unsigned int,
-        CUstream, void** params, void**) {
-    if (!gx || !gy || gy > 65535 || gz != 1 || by != 1 || bz != 1 || !bx || bx > (unsigned)MOST || bx % 32) return INVALID;
-    if (!capture) return run(f, gx, gy, bx, params[0]);
-    Node node = {f, gx, gy, bx, {}};
+API cuFuncSetAttribute(CUfunction f, CUfunction_attribute attribute, int v) {
+    return f && attribute == 8 && v >= 0 && v <= 227 << 10 ? OK : INVALID;
+}
+API cuLaunchKernelEx(const CUlaunchConfig* c, CUfunction f, void** params, void**) {
+    if (!c->gridDimX || !c->gridDimY || c->gridDimY > 65535 || c->gridDimZ != 1 || c->blockDimY != 1 || c->blockDimZ != 1 || !c->blockDimX
+            || c->blockDimX > (unsigned)MOST || c->blockDimX % 32 || c->sharedMemBytes > 227 << 10 || c->numAttrs != 1 || *(int*)c->attrs != 6) {
+        return INVALID;
+    }
+    if (!capture) return run(f, c->gridDimX, c->gridDimY, c->blockDimX, params[0]);
+    Node node = {f, c->gridDimX, c->gridDimY, c->blockDimX, {}};
     memcpy(node.args, params[0], sizeof(Args));
     capture->push_back(node);
     return OK;

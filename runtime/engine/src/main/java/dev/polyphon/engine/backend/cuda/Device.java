@@ -73,7 +73,7 @@ final class Device implements AutoCloseable {
         copies = driver.handle("the stream that copies", "cuStreamCreate", 1);
         uploads = pinned(STAGING);
         downloads = pinned(STAGING);
-        graphs = new Graphs(driver, compute);
+        graphs = new Graphs(driver, compute, major >= 9);
         compiled = file -> Sources.compiled(file, compiler, architecture, version, cache);
         Sources.KERNELS.keySet().forEach(this::load);
         long wanted = memory > 0 ? memory : freeMemory() / 10 * 9;
@@ -102,7 +102,11 @@ final class Device implements AutoCloseable {
             MemorySegment.copy(code, 0, image, JAVA_BYTE, 0, code.length);
             MemorySegment module = driver.handle(file + " for " + architecture, "cuModuleLoadData", image);
             for (String kernel : Sources.ALL.get(file)) {
-                functions.add(driver.handle("kernel " + kernel, "cuModuleGetFunction", module, local.allocateFrom(kernel)));
+                MemorySegment function = driver.handle("kernel " + kernel, "cuModuleGetFunction", module, local.allocateFrom(kernel));
+                if (Sources.shared(kernel) > 0) {
+                    driver.call("kernel " + kernel, "cuFuncSetAttribute", function, Driver.SHARED_BYTES_OF_A_FUNCTION, Sources.shared(kernel));
+                }
+                functions.add(function);
                 names.add(kernel);
                 numbers.put(kernel, names.size() - 1);
             }
@@ -234,7 +238,7 @@ final class Device implements AutoCloseable {
     /** Launches a kernel with the arguments set last; outside a step it has run when this returns. */
     void launch(String kernel, int gridX, int gridY, int threads) {
         int number = numbers.get(kernel);
-        launches.add(number, functions.get(number), gridX, gridY, threads);
+        launches.add(number, functions.get(number), gridX, gridY, threads, Sources.shared(kernel));
         if (!stepping) {
             stepper = Thread.currentThread();
             finish();

@@ -25,6 +25,7 @@ final class Driver {
     static final int OUT_OF_MEMORY = 2;
     static final int MAJOR = 75;
     static final int MINOR = 76;
+    static final int SHARED_BYTES_OF_A_FUNCTION = 8;
 
     /** The signatures, all of which return a status. */
     static final Map<String, MemoryLayout[]> FUNCTIONS = new LinkedHashMap<>();
@@ -53,7 +54,8 @@ final class Driver {
         function("cuModuleLoadData", ADDRESS, ADDRESS);
         function("cuModuleUnload", ADDRESS);
         function("cuModuleGetFunction", ADDRESS, ADDRESS, ADDRESS);
-        function("cuLaunchKernel", ADDRESS, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, ADDRESS, ADDRESS);
+        function("cuFuncSetAttribute", ADDRESS, JAVA_INT, JAVA_INT);
+        function("cuLaunchKernelEx", ADDRESS, ADDRESS, ADDRESS, ADDRESS);
         function("cuStreamBeginCapture_v2", ADDRESS, JAVA_INT);
         function("cuStreamEndCapture", ADDRESS, ADDRESS);
         function("cuGraphInstantiateWithFlags", ADDRESS, ADDRESS, JAVA_LONG);
@@ -75,7 +77,7 @@ final class Driver {
         FUNCTIONS.forEach((name, parameters) -> handles.put(name, Linker.nativeLinker().downcallHandle(
                 library.find(name).orElseThrow(() -> new CudaException("the driver has no function " + name + ": it is too old")),
                 FunctionDescriptor.of(JAVA_INT, parameters))));
-        launch = handles.get("cuLaunchKernel");
+        launch = handles.get("cuLaunchKernelEx");
     }
 
     /** Calls a function and gives its status. */
@@ -108,11 +110,11 @@ final class Driver {
     }
 
     /** Launches without boxing: it is called some hundred times in a step. */
-    int launch(MemorySegment function, int gridX, int gridY, int threads, MemorySegment stream, MemorySegment parameters) {
+    int launch(LaunchConfig config, MemorySegment function, MemorySegment parameters) {
         try {
-            return (int) launch.invokeExact(function, gridX, gridY, 1, threads, 1, 1, 0, stream, parameters, MemorySegment.NULL);
+            return (int) launch.invokeExact(config.segment(), function, parameters, MemorySegment.NULL);
         } catch (Throwable e) {
-            throw new IllegalStateException("cuLaunchKernel", e);
+            throw new IllegalStateException("cuLaunchKernelEx", e);
         }
     }
 

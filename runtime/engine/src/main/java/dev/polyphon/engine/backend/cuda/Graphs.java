@@ -29,6 +29,7 @@ final class Graphs implements AutoCloseable {
     private final MemorySegment stream;
     private final Arena arena = Arena.ofShared();
     private final MemorySegment parameters = arena.allocate(8, 8);
+    private final LaunchConfig config;
     private final Map<Long, Graph> known = new LinkedHashMap<>(16, 0.75f, true);
     private boolean capturing = true;
     private String last = "no kernel yet";
@@ -36,9 +37,11 @@ final class Graphs implements AutoCloseable {
     /** @param executable null for a list that was seen once */
     private record Graph(MemorySegment executable, byte[] launches) {}
 
-    Graphs(Driver driver, MemorySegment stream) {
+    /** @param overlapping whether kernels may start while those before them still run */
+    Graphs(Driver driver, MemorySegment stream, boolean overlapping) {
         this.driver = driver;
         this.stream = stream;
+        config = new LaunchConfig(arena, stream, overlapping && Boolean.parseBoolean(System.getProperty("polyphon.cuda.overlapping", "true")));
     }
 
     /** What ran last, for messages. */
@@ -86,7 +89,7 @@ final class Graphs implements AutoCloseable {
         for (int i = 0; i < launches.count(); i++) {
             int status = launch(launches, i);
             if (status != 0) {
-                throw driver.failure("cuLaunchKernel", launches.describe(i), status);
+                throw driver.failure("cuLaunchKernelEx", launches.describe(i), status);
             }
             if (checked) {
                 driver.call(launches.describe(i), "cuStreamSynchronize", stream);
@@ -96,7 +99,7 @@ final class Graphs implements AutoCloseable {
 
     private int launch(Launches launches, int i) {
         parameters.set(JAVA_LONG, 0, launches.arguments(i).address());
-        return driver.launch(launches.function(i), launches.gridX(i), launches.gridY(i), launches.threads(i), stream, parameters);
+        return driver.launch(config.of(launches.gridX(i), launches.gridY(i), launches.threads(i), launches.shared(i)), launches.function(i), parameters);
     }
 
     /** Null when the driver cannot, which is logged once; everything runs without, then. */
@@ -112,7 +115,7 @@ final class Graphs implements AutoCloseable {
             }
             graph = captured();
             if (failed >= 0) {
-                throw driver.failure("cuLaunchKernel", launches.describe(failed), status);
+                throw driver.failure("cuLaunchKernelEx", launches.describe(failed), status);
             }
             MemorySegment executable = driver.handle("a graph of " + launches.count() + " kernels", "cuGraphInstantiateWithFlags", graph, 0L);
             return new Graph(executable, launches.bytes().toArray(JAVA_BYTE));

@@ -25,7 +25,8 @@ final class Launches {
     private static final long THREADS = GRID_Y + 4;
     private static final long NAME = THREADS + 4;
     private static final long INT_COUNT = NAME + 4;
-    private static final long BYTES = INT_COUNT + 8;
+    private static final long SHARED = INT_COUNT + 4;
+    private static final long BYTES = SHARED + 4;
 
     private Arena arena = Arena.ofShared();
     private MemorySegment memory = arena.allocate(512 * BYTES, 8);
@@ -84,8 +85,12 @@ final class Launches {
         return this;
     }
 
-    /** Adds the kernel with the arguments set last. */
-    void add(int name, MemorySegment function, int gridX, int gridY, int threads) {
+    /**
+     * Adds the kernel with the arguments set last.
+     *
+     * @param shared bytes of shared memory beside what the kernel declares
+     */
+    void add(int name, MemorySegment function, int gridX, int gridY, int threads, int shared) {
         long at = count * BYTES;
         memory.set(JAVA_LONG, at + FUNCTION, function.address());
         memory.set(JAVA_INT, at + GRID_X, gridX);
@@ -93,6 +98,7 @@ final class Launches {
         memory.set(JAVA_INT, at + THREADS, threads);
         memory.set(JAVA_INT, at + NAME, name);
         memory.set(JAVA_INT, at + INT_COUNT, ints);
+        memory.set(JAVA_INT, at + SHARED, shared);
         count++;
     }
 
@@ -114,6 +120,10 @@ final class Launches {
 
     int threads(int i) {
         return memory.get(JAVA_INT, i * BYTES + THREADS);
+    }
+
+    int shared(int i) {
+        return memory.get(JAVA_INT, i * BYTES + SHARED);
     }
 
     /** A launch for messages: kernel, grid and sizes. */

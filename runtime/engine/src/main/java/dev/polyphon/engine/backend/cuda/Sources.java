@@ -35,6 +35,8 @@ final class Sources {
     /** A file, or for product.cu the part of it for a type of weights: {@code product.cu:2}. */
     static final Map<String, List<String>> ALL = all();
 
+    private static final Map<String, Integer> SHARED = Map.of();
+
     private static Map<String, List<String>> all() {
         Map<String, List<String>> all = new LinkedHashMap<>(KERNELS);
         for (int type = 0; type < TYPES; type++) {
@@ -46,6 +48,11 @@ final class Sources {
             all.put(product(type), List.copyOf(kernels));
         }
         return all;
+    }
+
+    /** Bytes of shared memory that a block of a kernel is given when it is launched, beside what the kernel declares. */
+    static int shared(String kernel) {
+        return SHARED.getOrDefault(kernel, 0);
     }
 
     /** The part of product.cu for weights of a type. */

@@ -13,6 +13,8 @@ typedef unsigned long long uint64_t;
 #define THREADS blockDim.x
 #define SYNC() __syncthreads()
 #define SHARED __shared__
+// The shared memory that a block is given when it is launched.
+#define SHARED_AT_LAUNCH(T, name) extern __shared__ __align__(1024) unsigned char at_launch[]; T* name = (T*)at_launch
 #define DEVICE static __device__ __forceinline__
 DEVICE float exchange(float v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
 DEVICE float bits(uint32_t u) { return __uint_as_float(u); }
