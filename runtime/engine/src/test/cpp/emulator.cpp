@@ -159,7 +159,6 @@ static inline uint32_t bf16(float f) {
 }
 static inline uint32_t bf16_pair(float low, float high) { return bf16(low) | bf16(high) << 16; }
 static inline uint32_t tf32(float f) { return float_bits(f) + 0x1000 & 0xffffe000u; }
-static inline uint4 stream16(const void* p) { return *(const uint4*)p; }
 static inline void copy16(void* shared, const void* global, bool there) {
     if (there) memcpy(shared, global, 16);
     else memset(shared, 0, 16);

@@ -25,12 +25,6 @@ DEVICE float power2(float x) { float y; asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(
 // Two floats rounded to bf16, the first in the low half.
 DEVICE uint32_t bf16_pair(float low, float high) { uint32_t r; asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low)); return r; }
 DEVICE uint32_t tf32(float f) { uint32_t r; asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(f)); return r; }
-// Sixteen bytes that are read once: they need no place in the first cache.
-DEVICE uint4 stream16(const void* p) {
-    uint4 v;
-    asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
-    return v;
-}
 // Has a line of memory brought nearer while the thread goes on.
 DEVICE void soon(const void* p) { asm volatile("prefetch.global.L2 [%0];" :: "l"(p)); }
 // c += a b on the tensor cores: fragments m16n8k16 and m16n8k8 of the PTX manual, a row-major, b column-major.

@@ -9,6 +9,8 @@
 #include "common.cuh"
 
 #define SLICES 8
+// Of shared memory that product_bf16 is launched with.
+#define RING_BYTES 98304
 
 // As ProjectionTable writes it in Java.
 struct Projection {
@@ -50,10 +52,9 @@ DEVICE uint4 rounded8(const float* v) {
 }
 
 // Eight weights of bf16; zeros for a row or columns that are not there.
-DEVICE uint4 weights8(const uint8_t* row, int k, int in, bool there, bool aligned) {
+DEVICE uint4 weights8(const uint8_t* row, int k, int in, bool there) {
     uint4 r = {0, 0, 0, 0};
     if (!there || k >= in) return r;
-    if (aligned) return stream16(row + 2 * (size_t)k);
     float v[8];
     decode(BF16, row, k, in, v);
     return rounded8(v);
@@ -72,6 +73,142 @@ KERNEL(round_rows) {
 }
 #endif
 
+// The same for weights of bf16, which come by way of shared memory: a lane copies the pieces of 16 bytes that it will need itself, STAGES times 32 columns
+// ahead, so that no thread waits for another. p, grid: product's.
+template <int MT, int NT>
+DEVICE void product_bf16(const Args& a) {
+    const int X = NT == 1 ? 2 : NT, PIECES = 2 * MT + X, STAGES = RING_BYTES / (512 * SLICES * PIECES);
+    SHARED_AT_LAUNCH(uint4, ring);
+    LET_NEXT_START();
+    const Projection* p = projection_of(a, BLOCK_X);
+    int in = a.i[1], first = a.i[2], rows = a.i[3], xStride = a.i[4], padded = a.i[5];
+    int lane = THREAD % 32, g = lane / 4, t = lane % 4, warp = THREAD / 32;
+    int o = (BLOCK_X - p->firstBlock) * 16 * MT, start = BLOCK_Y * 8 * NT;
+    bool xAligned = xStride % 4 == 0 && in % 8 == 0, wAligned = in % 8 == 0;
+    int span = slice(in), begin = warp * span + 8 * t;
+    int end = (warp + 1) * span < in ? (warp + 1) * span : in;
+    int steps = end > warp * span ? (end - warp * span + 31) / 32 : 0;
+    const uint8_t* w[MT][2];
+    bool there[MT][2];
+#pragma unroll
+    for (int m = 0; m < MT; m++) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            there[m][h] = o + m * 16 + h * 8 + g < p->outs;
+            w[m][h] = p->w + (size_t)(there[m][h] ? o + m * 16 + h * 8 + g : 0) * p->rowBytes;
+        }
+    }
+    uint4* mine = ring + warp * STAGES * PIECES * 32 + lane;
+    auto weights = [&](int step, int stage) {
+        if (step >= steps) return;
+        int k = begin + 32 * step;
+        uint4* to = mine + stage * PIECES * 32;
+#pragma unroll
+        for (int m = 0; m < MT; m++) {
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                if (wAligned) copy16(to + (2 * m + h) * 32, w[m][h] + (k < end ? 2 * (size_t)k : 0), there[m][h] && k < end);
+                else to[(2 * m + h) * 32] = weights8(w[m][h], k, end, there[m][h]);
+            }
+        }
+    };
+    auto inputs = [&](int step, int stage) {
+        if (step >= steps) return;
+        int k = begin + 32 * step;
+        uint4* to = mine + (stage * PIECES + 2 * MT) * 32;
+        if (NT == 1) {
+            int r = start + g;
+            const float* x = (const float*)a.p[1] + (size_t)(r < rows ? r : 0) * xStride;
+            if (xAligned) {
+                bool here = r < rows && k < end;
+                copy16(to, x + (here ? k : 0), here);
+                copy16(to + 32, x + (here ? k + 4 : 0), here);
+            } else {
+                float v[8];
+                activations(x, k, r < rows ? end : 0, false, v);
+                uint4 low = {float_bits(v[0]), float_bits(v[1]), float_bits(v[2]), float_bits(v[3])};
+                uint4 high = {float_bits(v[4]), float_bits(v[5]), float_bits(v[6]), float_bits(v[7])};
+                to[0] = low;
+                to[32] = high;
+            }
+        } else {
+#pragma unroll
+            for (int n = 0; n < NT; n++) {
+                int r = start + n * 8 + g;
+                bool here = r < rows && k < end;
+                copy16(to + n * 32, (const uint16_t*)a.p[2] + (here ? (size_t)r * padded + k : 0), here);
+            }
+        }
+    };
+    float sums[MT][NT][4];
+#pragma unroll
+    for (int m = 0; m < MT; m++)
+#pragma unroll
+        for (int n = 0; n < NT; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) sums[m][n][i] = 0;
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++) weights(s, s);
+    WAIT_FOR_LAST();
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++) {
+        inputs(s, s);
+        copies_end();
+    }
+    for (int s = 0, stage = 0; s < steps; s++) {
+        copies_wait<STAGES - 2>();
+        int last = stage == 0 ? STAGES - 1 : stage - 1;
+        uint4 u[MT][2], b[NT];
+        const uint4* from = mine + stage * PIECES * 32;
+#pragma unroll
+        for (int m = 0; m < MT; m++) {
+            u[m][0] = from[2 * m * 32];
+            u[m][1] = from[(2 * m + 1) * 32];
+        }
+        from += 2 * MT * 32;
+        if (NT == 1) {
+            uint4 low = from[0], high = from[32];
+            float x[8] = {bits(low.x), bits(low.y), bits(low.z), bits(low.w), bits(high.x), bits(high.y), bits(high.z), bits(high.w)};
+            b[0] = rounded8(x);
+        } else {
+#pragma unroll
+            for (int n = 0; n < NT; n++) b[n] = from[n * 32];
+        }
+        weights(s + STAGES - 1, last);
+        inputs(s + STAGES - 1, last);
+        copies_end();
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+#pragma unroll
+            for (int m = 0; m < MT; m++) {
+                mma_bf16(sums[m][n], u[m][0].x, u[m][1].x, u[m][0].y, u[m][1].y, b[n].x, b[n].y);
+                mma_bf16(sums[m][n], u[m][0].z, u[m][1].z, u[m][0].w, u[m][1].w, b[n].z, b[n].w);
+            }
+        }
+        stage = stage == STAGES - 1 ? 0 : stage + 1;
+    }
+    copies_wait<0>();
+    SYNC();
+    const int TILE = MT * 16 * NT * 8;
+    float* parts = (float*)ring;
+#pragma unroll
+    for (int n = 0; n < NT; n++)
+#pragma unroll
+        for (int m = 0; m < MT; m++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) parts[warp * TILE + (n * 8 + 2 * t + i % 2) * 16 * MT + m * 16 + i / 2 * 8 + g] = sums[m][n][i];
+    SYNC();
+    int slices = (in + span - 1) / span;
+    for (int i = THREAD; i < TILE; i += THREADS) {
+        int out = o + i % (16 * MT), r = start + i / (16 * MT);
+        if (out < p->outs && r < rows) {
+            float sum = 0;
+            for (int s = 0; s < slices; s++) sum += parts[s * TILE + i];
+            p->out[(size_t)(first + r) * p->outStride + out] = sum + (p->bias ? p->bias[out] : 0);
+        }
+    }
+}
+
 // out[r][o] = w[o] · x[r] + bias[o]. A block has 16 MT outputs and 8 NT rows, its warps a slice each.
 // p: projections, x from the first row on, the same as round_rows has it or null. Grid: (blocks of all projections, row tiles).
 template <int TYPE, int MT, int NT>
@@ -82,7 +219,7 @@ DEVICE void product(const Args& a) {
     int in = a.i[1], first = a.i[2], rows = a.i[3], xStride = a.i[4], padded = a.i[5];
     int lane = THREAD % 32, g = lane / 4, t = lane % 4, warp = THREAD / 32;
     int o = (BLOCK_X - p->firstBlock) * 16 * MT, start = BLOCK_Y * 8 * NT;
-    bool xAligned = xStride % 4 == 0, wAligned = in % 8 == 0;
+    bool xAligned = xStride % 4 == 0;
     int span = slice(in);
     int end = (warp + 1) * span < in ? (warp + 1) * span : in;
     const uint8_t* w[MT][2];
@@ -97,60 +234,24 @@ DEVICE void product(const Args& a) {
     for (int m = 0; m < MT; m++)
         for (int n = 0; n < NT; n++)
             for (int i = 0; i < 4; i++) sums[m][n][i] = 0;
-    if (TYPE == BF16) {
-        const int AHEAD = MT == 1 ? 4 : 2;
-        for (int k = warp * span; k < end; k += 32 * AHEAD) {
-            uint4 v[AHEAD][MT][2];
-#pragma unroll
-            for (int u = 0; u < AHEAD; u++)
-#pragma unroll
-                for (int m = 0; m < MT; m++)
-#pragma unroll
-                    for (int h = 0; h < 2; h++) v[u][m][h] = weights8(w[m][h], k + 32 * u + 8 * t, end, there[m][h], wAligned);
-#pragma unroll
-            for (int u = 0; u < AHEAD; u++) {
-#pragma unroll
-                for (int n = 0; n < NT; n++) {
-                    int r = start + n * 8 + g, at = k + 32 * u + 8 * t;
-                    uint4 b = {0, 0, 0, 0};
-                    if (r < rows && at < end) {
-                        if (a.p[2]) {
-                            b = *(const uint4*)((const uint16_t*)a.p[2] + (size_t)r * padded + at);
-                        } else {
-                            float x[8];
-                            activations((const float*)a.p[1] + (size_t)r * xStride, at, end, xAligned, x);
-                            b = rounded8(x);
-                        }
-                    }
-#pragma unroll
-                    for (int m = 0; m < MT; m++) {
-                        uint4 u0 = v[u][m][0], u1 = v[u][m][1];
-                        mma_bf16(sums[m][n], u0.x, u1.x, u0.y, u1.y, b.x, b.y);
-                        mma_bf16(sums[m][n], u0.z, u1.z, u0.w, u1.w, b.z, b.w);
-                    }
-                }
+    for (int k = warp * span + 8 * t; k - 8 * t < end; k += 32) {
+        uint32_t v[MT][2][8];
+        for (int m = 0; m < MT; m++) {
+            for (int h = 0; h < 2; h++) {
+                float f[8];
+                for (int i = 0; i < 8; i++) f[i] = 0;
+                if (there[m][h] && k < end) decode(TYPE, w[m][h], k, in, f);
+                for (int i = 0; i < 8; i++) v[m][h][i] = tf32(f[i]);
             }
         }
-    } else {
-        for (int k = warp * span + 8 * t; k - 8 * t < end; k += 32) {
-            uint32_t v[MT][2][8];
-            for (int m = 0; m < MT; m++) {
-                for (int h = 0; h < 2; h++) {
-                    float f[8];
-                    for (int i = 0; i < 8; i++) f[i] = 0;
-                    if (there[m][h] && k < end) decode(TYPE, w[m][h], k, in, f);
-                    for (int i = 0; i < 8; i++) v[m][h][i] = tf32(f[i]);
-                }
-            }
-            for (int n = 0; n < NT; n++) {
-                int r = start + n * 8 + g;
-                float x[8];
-                for (int i = 0; i < 8; i++) x[i] = 0;
-                if (r < rows && k < end) activations((const float*)a.p[1] + (size_t)r * xStride, k, end, xAligned, x);
-                for (int i = 0; i < 8; i += 2) {
-                    uint32_t b0 = tf32(x[i]), b1 = tf32(x[i + 1]);
-                    for (int m = 0; m < MT; m++) mma_tf32(sums[m][n], v[m][0][i], v[m][1][i], v[m][0][i + 1], v[m][1][i + 1], b0, b1);
-                }
+        for (int n = 0; n < NT; n++) {
+            int r = start + n * 8 + g;
+            float x[8];
+            for (int i = 0; i < 8; i++) x[i] = 0;
+            if (r < rows && k < end) activations((const float*)a.p[1] + (size_t)r * xStride, k, end, xAligned, x);
+            for (int i = 0; i < 8; i += 2) {
+                uint32_t b0 = tf32(x[i]), b1 = tf32(x[i + 1]);
+                for (int m = 0; m < MT; m++) mma_tf32(sums[m][n], v[m][0][i], v[m][1][i], v[m][0][i + 1], v[m][1][i + 1], b0, b1);
             }
         }
     }
@@ -175,6 +276,12 @@ DEVICE void product(const Args& a) {
     }
 }
 
+#if defined(EMULATED) || TYPE_NUMBER == 2
+KERNEL(product_2_8) { product_bf16<1, 1>(a); }
+KERNEL(product_2_32) { product_bf16<2, 4>(a); }
+KERNEL(product_2_64) { product_bf16<2, 8>(a); }
+#endif
+
 #define PRODUCT(type, number) \
     KERNEL(product_##number##_8) { product<type, 1, 1>(a); } \
     KERNEL(product_##number##_32) { product<type, 2, 4>(a); } \
@@ -186,9 +293,6 @@ PRODUCT(F32, 0)
 #endif
 #if defined(EMULATED) || TYPE_NUMBER == 1
 PRODUCT(F16, 1)
-#endif
-#if defined(EMULATED) || TYPE_NUMBER == 2
-PRODUCT(BF16, 2)
 #endif
 #if defined(EMULATED) || TYPE_NUMBER == 3
 PRODUCT(Q8_0, 3)
