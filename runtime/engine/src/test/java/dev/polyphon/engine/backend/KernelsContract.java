@@ -542,6 +542,50 @@ public abstract class KernelsContract {
         }, 60);
     }
 
+    /** With the sum before it, too, which stays in the input. */
+    @Test
+    void sumsAreNormalised() {
+        compare(1e-5f, (kernels, random) -> {
+            int columns = upTo(random, 3000);
+            int rows = upTo(random, 20);
+            Tensor x = random(kernels, rows, columns, random);
+            Tensor addend = random.nextInt(4) == 0 ? null : random(kernels, rows, columns, random);
+            Tensor out = kernels.tensor(rows, columns);
+            kernels.norm(NormKind.values()[random.nextInt(2)], 1e-3f, random(kernels, 1, columns, random), null, columns, addend, x, random.nextInt(rows + 1), out);
+            float[] both = Arrays.copyOf(RandomData.values(kernels, out), 2 * rows * columns);
+            System.arraycopy(RandomData.values(kernels, x), 0, both, rows * columns, rows * columns);
+            return both;
+        }, 40);
+    }
+
+    /** Rotation and the cache's writes at once, seen through attention over what was written. */
+    @Test
+    void rotatedKeysAreStored() {
+        compare(Math.max(2e-5f, 4 * kvError()), (kernels, random) -> {
+            Shape shape = Shape.random(random);
+            int[][] blocks = shape.blocks(random);
+            int dim = shape.spec.headDim();
+            Batch batch = batch(shape, blocks, false);
+            int pairs = 1 + random.nextInt(dim / 2);
+            float[] frequencies = new float[pairs];
+            for (int i = 0; i < pairs; i++) {
+                frequencies[i] = (float) Math.pow(100, -(double) i / pairs);
+            }
+            try (KvCache cache = filled(kernels, shape, blocks, random);
+                    RotaryTable table = random.nextInt(4) == 0 ? null : kernels.rotaryTable(frequencies, 1.1f, 100);
+                    Tensor q = random(kernels, batch.rows(), shape.spec.heads() * dim, random);
+                    Tensor k = random(kernels, batch.rows(), shape.spec.kvHeads() * dim, random);
+                    Tensor v = random(kernels, batch.rows(), shape.spec.kvHeads() * dim, random);
+                    Tensor out = kernels.tensor(batch.rows(), shape.spec.heads() * dim)) {
+                kernels.rotateAndStore(table, random.nextBoolean(), q, k, v, dim, cache, 1, batch);
+                kernels.attention(shape.spec, q, cache, 1, batch, out);
+                float[] both = Arrays.copyOf(RandomData.values(kernels, q), 2 * batch.rows() * q.columns());
+                System.arraycopy(RandomData.values(kernels, out), 0, both, both.length / 2, both.length / 2);
+                return both;
+            }
+        }, 100);
+    }
+
     @Test
     void rotaryAgreesWithTheReference() {
         compare(1e-5f, (kernels, random) -> {

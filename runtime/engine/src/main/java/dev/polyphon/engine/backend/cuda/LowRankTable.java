@@ -14,7 +14,7 @@ final class LowRankTable {
     static final int EXPAND_THREADS = 128;
     private static final int SHRINK_TILE = 4;
     private static final int EXPAND_TILE = 4 * EXPAND_THREADS;
-    private static final int ROW_TILE = 8;
+    private static final int ROW_TILE = 4;
     private static final int ITEM = 80;
     private static final int TILE = 16;
 

@@ -52,6 +52,7 @@ struct Piece {
 };
 
 #define RANKS 4
+#define SEGMENT_ROWS 4
 #define SHRINK_WARPS 4
 #define OUTS 4
 
@@ -106,18 +107,18 @@ DEVICE void shrink_tile(const Args& a, const Item* it, Piece piece, int rows) {
     }
 }
 
-// shrunk[row][k] = scale · a[k] · x[row], for RANKS ranks and up to ROWS rows. p: items, tiles, x, shrunk. i: stride of x. Grid: tiles.
+// shrunk[row][k] = scale · a[k] · x[row], for RANKS ranks and up to SEGMENT_ROWS rows. p: items, tiles, x, shrunk. i: stride of x. Grid: tiles.
 KERNEL(low_rank_shrink) {
     LET_NEXT_START();
     Piece piece = ((const Piece*)a.p[1])[BLOCK_X];
     const Item* it = (const Item*)a.p[0] + piece.item;
-    int rows = it->rows - piece.row < ROWS ? it->rows - piece.row : ROWS;
+    int rows = it->rows - piece.row < SEGMENT_ROWS ? it->rows - piece.row : SEGMENT_ROWS;
     for (int j = 0; j < RANKS && piece.start + j < it->rank; j++) {
         for (int at = THREAD * 128; at < it->aBytes; at += THREADS * 128) soon(it->a + (size_t)(piece.start + j) * it->aBytes + at);
     }
     WAIT_FOR_LAST();
     if (rows == 1) shrink_tile<1>(a, it, piece, 1);
-    else shrink_tile<ROWS>(a, it, piece, rows);
+    else shrink_tile<SEGMENT_ROWS>(a, it, piece, rows);
 }
 
 // A thread has OUTS outputs, THREADS apart.
@@ -166,12 +167,12 @@ DEVICE void expand_tile(const Item* it, Piece piece, const float* shrunk, int ro
     else expand<-1, R>(it, piece, shrunk, rows);
 }
 
-// out[row][o] += b[o] · shrunk[row], for OUTS · THREADS outputs and up to ROWS rows. p: items, tiles, shrunk. Grid: tiles.
+// out[row][o] += b[o] · shrunk[row], for OUTS · THREADS outputs and up to SEGMENT_ROWS rows. p: items, tiles, shrunk. Grid: tiles.
 KERNEL(low_rank_expand) {
     LET_NEXT_START();
     Piece piece = ((const Piece*)a.p[1])[BLOCK_X];
     const Item* it = (const Item*)a.p[0] + piece.item;
-    int rows = it->rows - piece.row < ROWS ? it->rows - piece.row : ROWS;
+    int rows = it->rows - piece.row < SEGMENT_ROWS ? it->rows - piece.row : SEGMENT_ROWS;
     for (int j = 0; j < OUTS; j++) {
         int o = piece.start + j * THREADS + THREAD;
         if (o < it->outs) soon(it->b + (size_t)o * it->bBytes);
@@ -179,5 +180,5 @@ KERNEL(low_rank_expand) {
     WAIT_FOR_LAST();
     const float* shrunk = (const float*)a.p[2] + it->shrunk + (size_t)piece.row * it->rank;
     if (rows == 1) expand_tile<1>(it, piece, shrunk, 1);
-    else expand_tile<ROWS>(it, piece, shrunk, rows);
+    else expand_tile<SEGMENT_ROWS>(it, piece, shrunk, rows);
 }
