@@ -72,7 +72,7 @@ struct Fiber {
 Fiber fibers[MOST];
 void* home;
 int current, threads, alive;
-unsigned blockX, blockY;
+unsigned blockX, blockY, gridX;
 Barrier all;
 Barrier warps[MOST / 32];
 float lanes[MOST];
@@ -130,6 +130,7 @@ void block() {
 
 #define BLOCK_X blockX
 #define BLOCK_Y blockY
+#define GRID_X gridX
 #define THREAD ((unsigned)current)
 #define THREADS ((unsigned)threads)
 #define SYNC() wait(::all, threads)
@@ -221,9 +222,9 @@ API cuDeviceGetCount(int* n) { *n = 1; return OK; }
 API cuDeviceGet(CUdevice* d, int n) { *d = n; return OK; }
 API cuDeviceGetName(char* name, int size, CUdevice) { snprintf(name, size, "emulated"); return OK; }
 #ifdef CHECK_CUDA_H
-API cuDeviceGetAttribute(int* v, CUdevice_attribute attribute, CUdevice) { *v = attribute == 75 ? 9 : 0; return OK; }
+API cuDeviceGetAttribute(int* v, CUdevice_attribute attribute, CUdevice) { *v = attribute == 75 ? 9 : attribute == 16 ? 2 : 0; return OK; }
 #else
-API cuDeviceGetAttribute(int* v, int attribute, CUdevice) { *v = attribute == 75 ? 9 : 0; return OK; }
+API cuDeviceGetAttribute(int* v, int attribute, CUdevice) { *v = attribute == 75 ? 9 : attribute == 16 ? 2 : 0; return OK; }
 #endif
 API cuDevicePrimaryCtxRetain(CUcontext* c, CUdevice) { *c = (CUcontext)1; return OK; }
 API cuDevicePrimaryCtxRelease_v2(CUdevice) { return OK; }
@@ -262,6 +263,7 @@ static CUresult run(CUfunction f, unsigned gx, unsigned gy, unsigned bx, void* a
     body = (void (*)(void*))f;
     arguments = args;
     threads = bx;
+    gridX = gx;
     for (blockY = 0; blockY < gy; blockY++)
         for (blockX = 0; blockX < gx; blockX++) block();
     return OK;

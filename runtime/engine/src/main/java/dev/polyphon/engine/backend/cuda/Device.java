@@ -30,6 +30,7 @@ final class Device implements AutoCloseable {
     private final MemorySegment context;
     private final String name;
     private final String architecture;
+    private final int multiprocessors;
     private final Function<String, byte[]> compiled;
     private final Map<String, MemorySegment> modules = new HashMap<>();
     private final List<String> names = new CopyOnWriteArrayList<>();
@@ -67,6 +68,7 @@ final class Device implements AutoCloseable {
         name = name(device);
         int major = driver.integer("the architecture", "cuDeviceGetAttribute", Driver.MAJOR, device);
         architecture = "sm_" + major + driver.integer("the architecture", "cuDeviceGetAttribute", Driver.MINOR, device) + (major >= 9 ? "a" : "");
+        multiprocessors = driver.integer("the multiprocessors", "cuDeviceGetAttribute", Driver.MULTIPROCESSORS, device);
         context = driver.handle("device " + ordinal, "cuDevicePrimaryCtxRetain", device);
         enter();
         compute = driver.handle("the stream that computes", "cuStreamCreate", 1);
@@ -132,6 +134,10 @@ final class Device implements AutoCloseable {
 
     String describe() {
         return name + " (" + architecture + "), " + arena.free() / (1 << 20) + " MiB free";
+    }
+
+    int multiprocessors() {
+        return multiprocessors;
     }
 
     AddressRange arena() {

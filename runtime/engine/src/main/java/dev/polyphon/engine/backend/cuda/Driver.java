@@ -23,6 +23,7 @@ import java.util.Map;
 @SuppressWarnings("restricted")
 final class Driver {
     static final int OUT_OF_MEMORY = 2;
+    static final int MULTIPROCESSORS = 16;
     static final int MAJOR = 75;
     static final int MINOR = 76;
     static final int SHARED_BYTES_OF_A_FUNCTION = 8;

@@ -27,11 +27,16 @@ final class LowRankTable {
         this.items = items.stream().filter(item -> item.rows() > 0 && item.a().out() > 0).toList();
         shrinkTiles = this.items.stream().mapToInt(item -> tiles(item, item.a().out(), SHRINK_TILE)).sum();
         expandTiles = this.items.stream().mapToInt(item -> tiles(item, item.b().out(), EXPAND_TILE)).sum();
-        shrunkFloats = this.items.stream().mapToLong(item -> (long) item.rows() * item.a().out()).sum();
+        shrunkFloats = this.items.stream().mapToLong(LowRankTable::shrunkFloats).sum();
     }
 
     private static int tiles(LowRank item, int n, int tile) {
         return Products.tiles(n, tile) * Products.tiles(item.rows(), ROW_TILE);
+    }
+
+    /** Of an item: its rows, up to where four floats can be read at once again. */
+    private static int shrunkFloats(LowRank item) {
+        return Products.tiles(item.rows() * item.a().out(), 4) * 4;
     }
 
     int shrinkTiles() {
@@ -76,7 +81,7 @@ final class LowRankTable {
             int[] numbers = {a.number(), b.number(), a.out(), a.in(), b.out(), Math.toIntExact(a.rowBytes()), Math.toIntExact(b.rowBytes()),
                     item.firstRow(), item.rows(), out.columns(), shrunk};
             MemorySegment.copy(numbers, 0, to, ValueLayout.JAVA_INT, at + 28, numbers.length);
-            shrunk += item.rows() * a.out();
+            shrunk += shrunkFloats(item);
             shrink = writeTiles(to, shrink, i, a.out(), SHRINK_TILE, item.rows());
             expand = writeTiles(to, expand, i, b.out(), EXPAND_TILE, item.rows());
         }

@@ -15,6 +15,8 @@ final class Products {
     private static final int THREADS = 128;
     private static final int ROW_TILE = 8;
     private static final int PRODUCT_THREADS = 256;
+    /** Blocks of product_bf16 that a multiprocessor has room for. */
+    private static final int RESIDENT = 2;
     private static final int PROJECTION = 40;
     private static final DType[] TYPES = {DType.F32, DType.F16, DType.BF16, DType.Q8_0, DType.Q4_0, DType.Q4_1, DType.Q4_K, DType.Q5_K, DType.Q6_K};
 
@@ -96,8 +98,10 @@ final class Products {
         }
         long table = device.tables().keep(owner, number << 16 | shape.outs, (long) PROJECTION * same.size(), to -> write(same, shape, to));
         int blocks = same.stream().mapToInt(p -> tiles(p.weight().out(), shape.outs)).sum();
-        device.arguments().at(table).at(x.row(firstRow)).at(copy).with(same.size()).with(in).with(firstRow).with(rows).with(x.columns()).with(padded);
-        device.launch(shape.kernel(number), blocks, tiles(rows, shape.rows), PRODUCT_THREADS);
+        device.arguments().at(table).at(x.row(firstRow)).at(copy).with(same.size()).with(in).with(firstRow).with(rows).with(x.columns()).with(padded)
+                .with(blocks);
+        boolean persistent = type == DType.BF16 && shape != Shape.WIDE;
+        device.launch(shape.kernel(number), persistent ? Math.min(blocks, RESIDENT * device.multiprocessors()) : blocks, tiles(rows, shape.rows), PRODUCT_THREADS);
     }
 
     /** {@code Projection} of product.cu. */

@@ -35,9 +35,9 @@ final class Sources {
     /** A file, or for product.cu the part of it for a type of weights: {@code product.cu:2}. */
     static final Map<String, List<String>> ALL = all();
 
-    /** RING_BYTES of product.cu. */
-    private static final int RING_BYTES = 96 << 10;
-    private static final Map<String, Integer> SHARED = Map.of("product_2_8", RING_BYTES, "product_2_32", RING_BYTES, "product_2_64", RING_BYTES);
+    /** AT_LAUNCH_BYTES of product.cu. */
+    private static final int AT_LAUNCH_BYTES = 96 << 10;
+    private static final Map<String, Integer> SHARED = Map.of("product_2_8", AT_LAUNCH_BYTES, "product_2_32", AT_LAUNCH_BYTES, "product_2_64", AT_LAUNCH_BYTES);
 
     private static Map<String, List<String>> all() {
         Map<String, List<String>> all = new LinkedHashMap<>(KERNELS);

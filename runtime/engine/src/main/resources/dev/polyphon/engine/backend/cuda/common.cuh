@@ -9,6 +9,7 @@ typedef unsigned long long uint64_t;
 #define KERNEL(name) extern "C" __global__ void name(const Args a)
 #define BLOCK_X blockIdx.x
 #define BLOCK_Y blockIdx.y
+#define GRID_X gridDim.x
 #define THREAD threadIdx.x
 #define THREADS blockDim.x
 #define SYNC() __syncthreads()

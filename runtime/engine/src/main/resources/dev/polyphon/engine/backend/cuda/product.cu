@@ -9,8 +9,8 @@
 #include "common.cuh"
 
 #define SLICES 8
-// Of shared memory that product_bf16 is launched with.
-#define RING_BYTES 98304
+// Of shared memory that product_bf16 is launched with: what a block may have on every architecture from sm_80 on, and room for two on the larger ones.
+#define AT_LAUNCH_BYTES 98304
 
 // As ProjectionTable writes it in Java.
 struct Projection {
@@ -73,140 +73,130 @@ KERNEL(round_rows) {
 }
 #endif
 
-// The same for weights of bf16, which come by way of shared memory: a lane copies the pieces of 16 bytes that it will need itself, STAGES times 32 columns
-// ahead, so that no thread waits for another. p, grid: product's.
+// The same for weights of bf16. A block goes over every GRID_X-th tile of outputs; its lanes copy the pieces of 16 bytes that they will need themselves to
+// shared memory, STAGES times 32 columns ahead and on into the next tile, so that weights come without a pause and no thread waits for another's.
+// p, i: product's, i6: tiles. Grid: (blocks, row tiles).
 template <int MT, int NT>
 DEVICE void product_bf16(const Args& a) {
-    const int X = NT == 1 ? 2 : NT, PIECES = 2 * MT + X, STAGES = RING_BYTES / (512 * SLICES * PIECES);
+    const int TILE = MT * 16 * 8, STAGE = SLICES * 2 * MT * 32, STAGES = (AT_LAUNCH_BYTES - SLICES * TILE * 4) / (STAGE * 16);
     SHARED_AT_LAUNCH(uint4, ring);
     LET_NEXT_START();
-    const Projection* p = projection_of(a, BLOCK_X);
-    int in = a.i[1], first = a.i[2], rows = a.i[3], xStride = a.i[4], padded = a.i[5];
+    int in = a.i[1], first = a.i[2], rows = a.i[3], xStride = a.i[4], padded = a.i[5], tiles = a.i[6];
     int lane = THREAD % 32, g = lane / 4, t = lane % 4, warp = THREAD / 32;
-    int o = (BLOCK_X - p->firstBlock) * 16 * MT, start = BLOCK_Y * 8 * NT;
-    bool xAligned = xStride % 4 == 0 && in % 8 == 0, wAligned = in % 8 == 0;
+    int start = BLOCK_Y * 8 * NT;
+    bool xAligned = xStride % 4 == 0, wAligned = in % 8 == 0;
     int span = slice(in), begin = warp * span + 8 * t;
     int end = (warp + 1) * span < in ? (warp + 1) * span : in;
     int steps = end > warp * span ? (end - warp * span + 31) / 32 : 0;
+    uint4* mine = ring + warp * 2 * MT * 32 + lane;
+    // What is copied next: where the lane's rows of weights stand, null for those that are not there.
     const uint8_t* w[MT][2];
-    bool there[MT][2];
-#pragma unroll
-    for (int m = 0; m < MT; m++) {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            there[m][h] = o + m * 16 + h * 8 + g < p->outs;
-            w[m][h] = p->w + (size_t)(there[m][h] ? o + m * 16 + h * 8 + g : 0) * p->rowBytes;
-        }
-    }
-    uint4* mine = ring + warp * STAGES * PIECES * 32 + lane;
-    auto weights = [&](int step, int stage) {
-        if (step >= steps) return;
-        int k = begin + 32 * step;
-        uint4* to = mine + stage * PIECES * 32;
+    int nextTile = steps > 0 ? (int)BLOCK_X : tiles, nextStep = 0;
+    auto locate = [&]() {
+        if (nextTile >= tiles) return;
+        const Projection* p = projection_of(a, nextTile);
 #pragma unroll
         for (int m = 0; m < MT; m++) {
 #pragma unroll
             for (int h = 0; h < 2; h++) {
-                if (wAligned) copy16(to + (2 * m + h) * 32, w[m][h] + (k < end ? 2 * (size_t)k : 0), there[m][h] && k < end);
-                else to[(2 * m + h) * 32] = weights8(w[m][h], k, end, there[m][h]);
+                int o = (nextTile - p->firstBlock) * 16 * MT + m * 16 + h * 8 + g;
+                w[m][h] = o < p->outs ? p->w + (size_t)o * p->rowBytes : 0;
             }
         }
     };
-    auto inputs = [&](int step, int stage) {
-        if (step >= steps) return;
-        int k = begin + 32 * step;
-        uint4* to = mine + (stage * PIECES + 2 * MT) * 32;
-        if (NT == 1) {
-            int r = start + g;
-            const float* x = (const float*)a.p[1] + (size_t)(r < rows ? r : 0) * xStride;
-            if (xAligned) {
-                bool here = r < rows && k < end;
-                copy16(to, x + (here ? k : 0), here);
-                copy16(to + 32, x + (here ? k + 4 : 0), here);
-            } else {
-                float v[8];
-                activations(x, k, r < rows ? end : 0, false, v);
-                uint4 low = {float_bits(v[0]), float_bits(v[1]), float_bits(v[2]), float_bits(v[3])};
-                uint4 high = {float_bits(v[4]), float_bits(v[5]), float_bits(v[6]), float_bits(v[7])};
-                to[0] = low;
-                to[32] = high;
-            }
-        } else {
-#pragma unroll
-            for (int n = 0; n < NT; n++) {
-                int r = start + n * 8 + g;
-                bool here = r < rows && k < end;
-                copy16(to + n * 32, (const uint16_t*)a.p[2] + (here ? (size_t)r * padded + k : 0), here);
-            }
-        }
-    };
-    float sums[MT][NT][4];
-#pragma unroll
-    for (int m = 0; m < MT; m++)
-#pragma unroll
-        for (int n = 0; n < NT; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) sums[m][n][i] = 0;
-#pragma unroll
-    for (int s = 0; s < STAGES - 1; s++) weights(s, s);
-    WAIT_FOR_LAST();
-#pragma unroll
-    for (int s = 0; s < STAGES - 1; s++) {
-        inputs(s, s);
-        copies_end();
-    }
-    for (int s = 0, stage = 0; s < steps; s++) {
-        copies_wait<STAGES - 2>();
-        int last = stage == 0 ? STAGES - 1 : stage - 1;
-        uint4 u[MT][2], b[NT];
-        const uint4* from = mine + stage * PIECES * 32;
-#pragma unroll
-        for (int m = 0; m < MT; m++) {
-            u[m][0] = from[2 * m * 32];
-            u[m][1] = from[(2 * m + 1) * 32];
-        }
-        from += 2 * MT * 32;
-        if (NT == 1) {
-            uint4 low = from[0], high = from[32];
-            float x[8] = {bits(low.x), bits(low.y), bits(low.z), bits(low.w), bits(high.x), bits(high.y), bits(high.z), bits(high.w)};
-            b[0] = rounded8(x);
-        } else {
-#pragma unroll
-            for (int n = 0; n < NT; n++) b[n] = from[n * 32];
-        }
-        weights(s + STAGES - 1, last);
-        inputs(s + STAGES - 1, last);
-        copies_end();
-#pragma unroll
-        for (int n = 0; n < NT; n++) {
+    auto fetch = [&](int stage) {
+        if (nextTile < tiles) {
+            int k = begin + 32 * nextStep;
+            uint4* to = mine + stage * STAGE;
 #pragma unroll
             for (int m = 0; m < MT; m++) {
-                mma_bf16(sums[m][n], u[m][0].x, u[m][1].x, u[m][0].y, u[m][1].y, b[n].x, b[n].y);
-                mma_bf16(sums[m][n], u[m][0].z, u[m][1].z, u[m][0].w, u[m][1].w, b[n].z, b[n].w);
+#pragma unroll
+                for (int h = 0; h < 2; h++) {
+                    bool there = w[m][h] && k < end;
+                    if (wAligned) copy16(to + (2 * m + h) * 32, there ? w[m][h] + 2 * (size_t)k : (const uint8_t*)a.p[0], there);
+                    else to[(2 * m + h) * 32] = weights8(w[m][h], k, end, there);
+                }
+            }
+            if (++nextStep == steps) {
+                nextStep = 0;
+                nextTile += GRID_X;
+                locate();
             }
         }
-        stage = stage == STAGES - 1 ? 0 : stage + 1;
-    }
-    copies_wait<0>();
-    SYNC();
-    const int TILE = MT * 16 * NT * 8;
-    float* parts = (float*)ring;
+        copies_end();
+    };
+    locate();
 #pragma unroll
-    for (int n = 0; n < NT; n++)
+    for (int s = 0; s < STAGES - 1; s++) fetch(s);
+    WAIT_FOR_LAST();
+    float* parts = (float*)(ring + STAGES * STAGE);
+    int slices = (in + span - 1) / span, stage = 0;
+    for (int tile = BLOCK_X; tile < tiles; tile += GRID_X) {
+        float sums[MT][NT][4];
 #pragma unroll
         for (int m = 0; m < MT; m++)
 #pragma unroll
-            for (int i = 0; i < 4; i++) parts[warp * TILE + (n * 8 + 2 * t + i % 2) * 16 * MT + m * 16 + i / 2 * 8 + g] = sums[m][n][i];
-    SYNC();
-    int slices = (in + span - 1) / span;
-    for (int i = THREAD; i < TILE; i += THREADS) {
-        int out = o + i % (16 * MT), r = start + i / (16 * MT);
-        if (out < p->outs && r < rows) {
-            float sum = 0;
-            for (int s = 0; s < slices; s++) sum += parts[s * TILE + i];
-            p->out[(size_t)(first + r) * p->outStride + out] = sum + (p->bias ? p->bias[out] : 0);
+            for (int n = 0; n < NT; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) sums[m][n][i] = 0;
+        for (int s = 0; s < steps; s++) {
+            int k = begin + 32 * s;
+            uint4 b[NT];
+#pragma unroll
+            for (int n = 0; n < NT; n++) {
+                int r = start + n * 8 + g;
+                uint4 none = {0, 0, 0, 0};
+                b[n] = none;
+                if (r < rows && k < end) {
+                    if (NT > 1) {
+                        b[n] = *(const uint4*)((const uint16_t*)a.p[2] + (size_t)r * padded + k);
+                    } else {
+                        float x[8];
+                        activations((const float*)a.p[1] + (size_t)r * xStride, k, end, xAligned, x);
+                        b[n] = rounded8(x);
+                    }
+                }
+            }
+            copies_wait<STAGES - 2>();
+            uint4 u[MT][2];
+            const uint4* from = mine + stage * STAGE;
+#pragma unroll
+            for (int m = 0; m < MT; m++) {
+                u[m][0] = from[2 * m * 32];
+                u[m][1] = from[(2 * m + 1) * 32];
+            }
+            fetch(stage == 0 ? STAGES - 1 : stage - 1);
+            stage = stage == STAGES - 1 ? 0 : stage + 1;
+#pragma unroll
+            for (int n = 0; n < NT; n++) {
+#pragma unroll
+                for (int m = 0; m < MT; m++) {
+                    mma_bf16(sums[m][n], u[m][0].x, u[m][1].x, u[m][0].y, u[m][1].y, b[n].x, b[n].y);
+                    mma_bf16(sums[m][n], u[m][0].z, u[m][1].z, u[m][0].w, u[m][1].w, b[n].z, b[n].w);
+                }
+            }
+        }
+        const Projection* p = projection_of(a, tile);
+        int o = (tile - p->firstBlock) * 16 * MT;
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+            SYNC();
+#pragma unroll
+            for (int m = 0; m < MT; m++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) parts[warp * TILE + (2 * t + i % 2) * 16 * MT + m * 16 + i / 2 * 8 + g] = sums[m][n][i];
+            SYNC();
+            for (int i = THREAD; i < TILE; i += THREADS) {
+                int out = o + i % (16 * MT), r = start + n * 8 + i / (16 * MT);
+                if (out < p->outs && r < rows) {
+                    float sum = 0;
+                    for (int j = 0; j < slices; j++) sum += parts[j * TILE + i];
+                    p->out[(size_t)(first + r) * p->outStride + out] = sum + (p->bias ? p->bias[out] : 0);
+                }
+            }
         }
     }
+    copies_wait<0>();
 }
 
 // out[r][o] = w[o] · x[r] + bias[o]. A block has 16 MT outputs and 8 NT rows, its warps a slice each.
