@@ -7,6 +7,7 @@ import dev.polyphon.engine.backend.Projection;
 import dev.polyphon.engine.weights.DType;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.List;
 
 /** Launches linear layers and low-rank deltas. */
@@ -23,6 +24,8 @@ final class Products {
     private final Device device;
     private final Scratch scratch;
     private final Precision precision;
+    private final Known<List<Projection>, List<OfOneType>> types = new Known<>(OfOneType::all);
+    private final Known<List<LowRank>, LowRankTable> lowRanks = new Known<>(LowRankTable::new);
 
     Products(Device device, Scratch scratch, Precision precision) {
         this.device = device;
@@ -66,12 +69,31 @@ final class Products {
             }
             return;
         }
-        for (int number = 0; number < TYPES.length; number++) {
-            DType type = TYPES[number];
-            List<Projection> same = projections.stream().filter(p -> p.weight().out() > 0 && ((CudaWeight) p.weight()).type() == type).toList();
-            if (!same.isEmpty()) {
-                rounded(x, firstRow, rows, projections, same, type, number);
+        for (OfOneType same : types.of(projections)) {
+            rounded(x, firstRow, rows, projections, same);
+        }
+    }
+
+    /** Projections that share their weights' type; its number. */
+    private record OfOneType(DType type, int number, List<Projection> projections) {
+        static List<OfOneType> all(List<Projection> projections) {
+            List<OfOneType> all = new ArrayList<>();
+            for (int number = 0; number < TYPES.length; number++) {
+                DType type = TYPES[number];
+                List<Projection> same = projections.stream().filter(p -> p.weight().out() > 0 && ((CudaWeight) p.weight()).type() == type).toList();
+                if (!same.isEmpty()) {
+                    all.add(new OfOneType(type, number, same));
+                }
             }
+            return List.copyOf(all);
+        }
+
+        int blocks(Shape shape) {
+            int blocks = 0;
+            for (Projection p : projections) {
+                blocks += tiles(p.weight().out(), shape.outs);
+            }
+            return blocks;
         }
     }
 
@@ -86,8 +108,9 @@ final class Products {
         }
     }
 
-    private void rounded(CudaTensor x, int firstRow, int rows, Object owner, List<Projection> same, DType type, int number) {
-        int in = same.getFirst().weight().in();
+    private void rounded(CudaTensor x, int firstRow, int rows, Object owner, OfOneType same) {
+        DType type = same.type;
+        int in = same.projections.getFirst().weight().in();
         Shape shape = Shape.of(type, in, rows);
         long copy = 0;
         int padded = tiles(in, 32) * 32;
@@ -96,12 +119,13 @@ final class Products {
             device.arguments().at(x.row(firstRow)).at(copy).with(in).with(x.columns()).with(padded);
             device.launch("round_rows", tiles(padded / 8, THREADS), rows, THREADS);
         }
-        long table = device.tables().keep(owner, number << 16 | shape.outs, (long) PROJECTION * same.size(), to -> write(same, shape, to));
-        int blocks = same.stream().mapToInt(p -> tiles(p.weight().out(), shape.outs)).sum();
-        device.arguments().at(table).at(x.row(firstRow)).at(copy).with(same.size()).with(in).with(firstRow).with(rows).with(x.columns()).with(padded)
+        long table = device.tables().keep(owner, same.number << 16 | shape.outs, (long) PROJECTION * same.projections.size(),
+                to -> write(same.projections, shape, to));
+        int blocks = same.blocks(shape);
+        device.arguments().at(table).at(x.row(firstRow)).at(copy).with(same.projections.size()).with(in).with(firstRow).with(rows).with(x.columns()).with(padded)
                 .with(blocks);
         boolean persistent = type == DType.BF16 && shape != Shape.WIDE;
-        device.launch(shape.kernel(number), persistent ? Math.min(blocks, RESIDENT * device.multiprocessors()) : blocks, tiles(rows, shape.rows), PRODUCT_THREADS);
+        device.launch(shape.kernel(same.number), persistent ? Math.min(blocks, RESIDENT * device.multiprocessors()) : blocks, tiles(rows, shape.rows), PRODUCT_THREADS);
     }
 
     /** {@code Projection} of product.cu. */
@@ -122,7 +146,7 @@ final class Products {
     }
 
     void lowRank(CudaTensor x, List<LowRank> items) {
-        LowRankTable table = new LowRankTable(items);
+        LowRankTable table = lowRanks.of(items);
         if (table.shrinkTiles() == 0) {
             return;
         }
