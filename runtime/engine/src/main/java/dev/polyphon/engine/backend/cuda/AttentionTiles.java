@@ -11,7 +11,7 @@ import dev.polyphon.engine.backend.Batch;
  * @param blocks the block tables of all sequences one after the other
  */
 record AttentionTiles(int[] singles, int[] many, int spans, int[] blocks) {
-    static final int SPAN = 256;
+    static final int SPAN = 64;
     static final int INTS = 4;
 
     /** @param rowsPerTile at most */

@@ -97,27 +97,29 @@ final class PagedAttention {
         int count = t.singles().length / AttentionTiles.INTS;
         int spans = Integer.highestOneBit(2 * t.spans() - 1);
         long parts = (long) count * spec.kvHeads() * headTiles * spans * tileHeads * (padded + 2);
-        boolean split = spans > 1 && parts <= MOST_PARTS && spec.kvHeads() * headTiles * spans <= MOST_GRID_Y;
-        if (count > 0 && split) {
+        int heads = spec.kvHeads() * headTiles;
+        int spanWarps = padded == 256 ? 4 : 8;
+        int gridY = heads * Products.tiles(spans, spanWarps);
+        if (count > 0 && spans > 1 && parts <= MOST_PARTS && gridY <= MOST_GRID_Y) {
             long scratched = scratch.floats("parts of attention", parts);
-            arguments(spec, q, c, layer, o, singles, blocks, slopes, scratched, count, tileHeads, headTiles, spans);
-            device.launch("attend_spans_" + padded, Products.tiles(count, warps), spec.kvHeads() * headTiles * spans, 32 * warps);
-            arguments(spec, q, c, layer, o, singles, blocks, slopes, scratched, count, tileHeads, headTiles, spans);
-            device.launch("attend_sum_" + padded, count, spec.kvHeads() * headTiles, THREADS);
+            // Zero at first, and again when the last block of each has ended.
+            long counters = scratch.floats("counters of attention", (long) count * heads);
+            arguments(spec, q, c, layer, o, singles, blocks, slopes, scratched, counters, count, tileHeads, headTiles, spans);
+            device.launch("attend_split_" + padded, count, gridY, 32 * spanWarps);
         } else if (count > 0) {
-            arguments(spec, q, c, layer, o, singles, blocks, slopes, 0, count, tileHeads, headTiles, 0);
-            device.launch("attend_" + padded, Products.tiles(count, warps), spec.kvHeads() * headTiles, 32 * warps);
+            arguments(spec, q, c, layer, o, singles, blocks, slopes, 0, 0, count, tileHeads, headTiles, 0);
+            device.launch("attend_" + padded, Products.tiles(count, warps), heads, 32 * warps);
         }
         int rest = t.many().length / AttentionTiles.INTS;
         if (rest > 0) {
-            arguments(spec, q, c, layer, o, many, blocks, slopes, 0, rest, tileHeads, headTiles, 0);
-            device.launch("attend_" + padded, Products.tiles(rest, warps), spec.kvHeads() * headTiles, 32 * warps);
+            arguments(spec, q, c, layer, o, many, blocks, slopes, 0, 0, rest, tileHeads, headTiles, 0);
+            device.launch("attend_" + padded, Products.tiles(rest, warps), heads, 32 * warps);
         }
     }
 
     private void arguments(AttentionSpec spec, CudaTensor q, CudaKvCache c, int layer, CudaTensor o, long tileTable, long blocks, long slopes, long parts,
-            int count, int tileHeads, int headTiles, int spans) {
-        device.arguments().at(q.address()).at(c.keys(layer)).at(c.values(layer)).at(tileTable).at(blocks).at(slopes).at(o.address()).at(parts).with(count)
+            long counters, int count, int tileHeads, int headTiles, int spans) {
+        device.arguments().at(q.address()).at(c.keys(layer)).at(c.values(layer)).at(tileTable).at(blocks).at(slopes).at(o.address()).at(parts).at(counters).with(count)
                 .with(spec.heads()).with(spec.kvHeads()).with(spec.headDim()).with(c.blockSize()).with(spec.window()).with(q.columns()).with(o.columns())
                 .with(tileHeads).with(headTiles).with(spans).with(spec.scale()).with(spec.softCap());
     }

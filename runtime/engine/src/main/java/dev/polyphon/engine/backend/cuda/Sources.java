@@ -29,8 +29,7 @@ final class Sources {
             "attention.cu", List.of("rotary", "write_kv", "rotate_store", "attention"),
             "pointwise.cu", List.of("embed", "normalise", "activate", "rows", "scale_shift", "turn_pairs"),
             "sample.cu", List.of("sample"),
-            ATTEND, List.of("attend_64", "attend_128", "attend_256", "attend_spans_64", "attend_spans_128", "attend_spans_256", "attend_sum_64",
-                    "attend_sum_128", "attend_sum_256"));
+            ATTEND, List.of("attend_64", "attend_128", "attend_256", "attend_split_64", "attend_split_128", "attend_split_256"));
 
     /** A file, or for product.cu the part of it for a type of weights: {@code product.cu:2}. */
     static final Map<String, List<String>> ALL = all();

@@ -47,6 +47,12 @@ DEVICE void copies_end() { asm volatile("cp.async.commit_group;" ::: "memory"); 
 // Waits for all but the last `left` groups of copies.
 template <int left> DEVICE void copies_wait() { asm volatile("cp.async.wait_group %0;" :: "n"(left) : "memory"); }
 DEVICE void add_to(unsigned long long* p, unsigned long long v) { atomicAdd(p, v); }
+// What the thread has written can be seen by whoever sees what it writes next.
+DEVICE void seen_by_all() { __threadfence(); }
+// What another block has written: not from the first cache.
+DEVICE float fresh(const float* p) { float f; asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(f) : "l"(p)); return f; }
+// How often it was called before.
+DEVICE uint32_t take_number(uint32_t* counter) { return atomicAdd(counter, 1u); }
 // A kernel may start while the one before it still runs (programmatic dependent launch, CUDA C++ Programming Guide, from Hopper on): LET_NEXT_START lets
 // the next one do so, WAIT_FOR_LAST waits until all that came before has run and can be read. Before it a kernel reads weights and its own arguments
 // and tables alone, and writes nothing.
