@@ -32,6 +32,8 @@ struct CUlaunchConfig {
 
 static unsigned char at_launch[228 << 10] __attribute__((aligned(1024)));
 
+#define KERNEL_OF(name, threads, blocks) KERNEL(name)
+
 // ---- fibers
 
 asm(R"(

@@ -98,7 +98,7 @@ final class PagedAttention {
         int spans = Integer.highestOneBit(2 * t.spans() - 1);
         long parts = (long) count * spec.kvHeads() * headTiles * spans * tileHeads * (padded + 2);
         int heads = spec.kvHeads() * headTiles;
-        int spanWarps = padded == 256 ? 4 : 8;
+        int spanWarps = padded == 64 ? 8 : 4;
         int gridY = heads * Products.tiles(spans, spanWarps);
         if (count > 0 && spans > 1 && parts <= MOST_PARTS && gridY <= MOST_GRID_Y) {
             long scratched = scratch.floats("parts of attention", parts);

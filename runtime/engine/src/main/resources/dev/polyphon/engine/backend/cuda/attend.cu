@@ -337,6 +337,6 @@ DEVICE void attend_split(const Args& a) {
 KERNEL(attend_64) { attend_tile<64, 4>(a); }
 KERNEL(attend_128) { attend_tile<128, 4>(a); }
 KERNEL(attend_256) { attend_tile<256, 2>(a); }
-KERNEL(attend_split_64) { attend_split<64, 8>(a); }
-KERNEL(attend_split_128) { attend_split<128, 8>(a); }
+KERNEL_OF(attend_split_64, 256, 2) { attend_split<64, 8>(a); }
+KERNEL_OF(attend_split_128, 128, 2) { attend_split<128, 4>(a); }
 KERNEL(attend_split_256) { attend_split<256, 4>(a); }

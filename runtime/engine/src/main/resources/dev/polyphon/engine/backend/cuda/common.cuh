@@ -7,6 +7,8 @@ typedef unsigned short uint16_t;
 typedef unsigned int uint32_t;
 typedef unsigned long long uint64_t;
 #define KERNEL(name) extern "C" __global__ void name(const Args a)
+// With at most so many threads a block, so many blocks of which a multiprocessor has registers for.
+#define KERNEL_OF(name, threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks) name(const Args a)
 #define BLOCK_X blockIdx.x
 #define BLOCK_Y blockIdx.y
 #define GRID_X gridDim.x

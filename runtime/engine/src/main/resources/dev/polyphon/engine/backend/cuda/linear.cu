@@ -108,7 +108,7 @@ DEVICE void shrink_tile(const Args& a, const Item* it, Piece piece, int rows) {
 }
 
 // shrunk[row][k] = scale · a[k] · x[row], for RANKS ranks and up to SEGMENT_ROWS rows. p: items, tiles, x, shrunk. i: stride of x. Grid: tiles.
-KERNEL(low_rank_shrink) {
+KERNEL_OF(low_rank_shrink, 128, 6) {
     LET_NEXT_START();
     Piece piece = ((const Piece*)a.p[1])[BLOCK_X];
     const Item* it = (const Item*)a.p[0] + piece.item;
@@ -168,7 +168,7 @@ DEVICE void expand_tile(const Item* it, Piece piece, const float* shrunk, int ro
 }
 
 // out[row][o] += b[o] · shrunk[row], for OUTS · THREADS outputs and up to SEGMENT_ROWS rows. p: items, tiles, shrunk. Grid: tiles.
-KERNEL(low_rank_expand) {
+KERNEL_OF(low_rank_expand, 128, 7) {
     LET_NEXT_START();
     Piece piece = ((const Piece*)a.p[1])[BLOCK_X];
     const Item* it = (const Item*)a.p[0] + piece.item;

@@ -130,6 +130,27 @@ DEVICE void product_bf16(const Args& a) {
     for (int s = 0; s < STAGES - 1; s++) fetch(s);
     WAIT_FOR_LAST();
     float* parts = (float*)(ring + STAGES * STAGE);
+    // Rows, AHEAD steps before they are needed: the same ones for every tile.
+    const int AHEAD = NT == 1 ? 3 : 1;
+    uint4 x[AHEAD][NT][2];
+    int nextInput = 0;
+    auto inputs = [&](uint4 (*to)[2]) {
+        int k = begin + 32 * nextInput;
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+            int r = start + n * 8 + g;
+            uint4 none = {0, 0, 0, 0};
+            to[n][0] = none;
+            to[n][1] = none;
+            if (r < rows && k < end) {
+                if (NT > 1) to[n][0] = *(const uint4*)((const uint16_t*)a.p[2] + (size_t)r * padded + k);
+                else activations((const float*)a.p[1] + (size_t)r * xStride, k, end, xAligned, (float*)to[n]);
+            }
+        }
+        if (++nextInput >= steps) nextInput = 0;
+    };
+#pragma unroll
+    for (int e = 0; e < AHEAD; e++) inputs(x[e]);
     int slices = (in + span - 1) / span, stage = 0;
     for (int tile = BLOCK_X; tile < tiles; tile += GRID_X) {
         float sums[MT][NT][4];
@@ -140,23 +161,18 @@ DEVICE void product_bf16(const Args& a) {
 #pragma unroll
                 for (int i = 0; i < 4; i++) sums[m][n][i] = 0;
         for (int s = 0; s < steps; s++) {
-            int k = begin + 32 * s;
             uint4 b[NT];
 #pragma unroll
-            for (int n = 0; n < NT; n++) {
-                int r = start + n * 8 + g;
-                uint4 none = {0, 0, 0, 0};
-                b[n] = none;
-                if (r < rows && k < end) {
-                    if (NT > 1) {
-                        b[n] = *(const uint4*)((const uint16_t*)a.p[2] + (size_t)r * padded + k);
-                    } else {
-                        float x[8];
-                        activations((const float*)a.p[1] + (size_t)r * xStride, k, end, xAligned, x);
-                        b[n] = rounded8(x);
-                    }
+            for (int n = 0; n < NT; n++) b[n] = NT > 1 ? x[0][n][0] : rounded8((const float*)x[0][n]);
+#pragma unroll
+            for (int e = 0; e < AHEAD - 1; e++) {
+#pragma unroll
+                for (int n = 0; n < NT; n++) {
+                    x[e][n][0] = x[e + 1][n][0];
+                    x[e][n][1] = x[e + 1][n][1];
                 }
             }
+            inputs(x[AHEAD - 1]);
             copies_wait<STAGES - 2>();
             uint4 u[MT][2];
             const uint4* from = mine + stage * STAGE;
@@ -267,8 +283,8 @@ DEVICE void product(const Args& a) {
 }
 
 #if defined(EMULATED) || TYPE_NUMBER == 2
-KERNEL(product_2_8) { product_bf16<1, 1>(a); }
-KERNEL(product_2_32) { product_bf16<2, 4>(a); }
+KERNEL_OF(product_2_8, 256, 2) { product_bf16<1, 1>(a); }
+KERNEL_OF(product_2_32, 256, 2) { product_bf16<2, 4>(a); }
 KERNEL(product_2_64) { product_bf16<2, 8>(a); }
 #endif
 
