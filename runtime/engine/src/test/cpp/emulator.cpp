@@ -227,9 +227,9 @@ API cuDeviceGetCount(int* n) { *n = 1; return OK; }
 API cuDeviceGet(CUdevice* d, int n) { *d = n; return OK; }
 API cuDeviceGetName(char* name, int size, CUdevice) { snprintf(name, size, "emulated"); return OK; }
 #ifdef CHECK_CUDA_H
-API cuDeviceGetAttribute(int* v, CUdevice_attribute attribute, CUdevice) { *v = attribute == 75 ? 9 : attribute == 16 ? 2 : 0; return OK; }
+API cuDeviceGetAttribute(int* v, CUdevice_attribute attribute, CUdevice) { *v = attribute == 75 ? 9 : attribute == 16 ? 2 : attribute == 97 ? 227 << 10 : 0; return OK; }
 #else
-API cuDeviceGetAttribute(int* v, int attribute, CUdevice) { *v = attribute == 75 ? 9 : attribute == 16 ? 2 : 0; return OK; }
+API cuDeviceGetAttribute(int* v, int attribute, CUdevice) { *v = attribute == 75 ? 9 : attribute == 16 ? 2 : attribute == 97 ? 227 << 10 : 0; return OK; }
 #endif
 API cuDevicePrimaryCtxRetain(CUcontext* c, CUdevice) { *c = (CUcontext)1; return OK; }
 API cuDevicePrimaryCtxRelease_v2(CUdevice) { return OK; }

@@ -14,11 +14,14 @@ record AttentionTiles(int[] singles, int[] many, int spans, int[] blocks) {
     static final int SPAN = 64;
     static final int INTS = 4;
 
-    /** @param rowsPerTile at most */
-    static AttentionTiles of(Batch batch, CudaKvCache cache, int rowsPerTile) {
+    /**
+     * @param rowsPerTile at most
+     * @param tilesPerBlock a sequence with several rows has a multiple of so many, of which the last may have no rows
+     */
+    static AttentionTiles of(Batch batch, CudaKvCache cache, int rowsPerTile, int tilesPerBlock) {
         AttentionTables tables = AttentionTables.of(batch, cache.blockSize(), cache::place);
         int[] singles = new int[INTS * batch.sequences()];
-        int[] many = new int[INTS * batch.rows()];
+        int[] many = new int[INTS * (batch.rows() + tilesPerBlock * batch.sequences())];
         int single = 0;
         int more = 0;
         int spans = 1;
@@ -31,6 +34,14 @@ record AttentionTiles(int[] singles, int[] many, int spans, int[] blocks) {
             } else {
                 for (int r = 0; r < rows; r += rowsPerTile) {
                     more = tile(many, more, first + r, Math.min(rowsPerTile, rows - r), tables.rows());
+                }
+                while (more / INTS % tilesPerBlock != 0) {
+                    // Behind the last one: it ends where that ends.
+                    many[more] = many[more - INTS];
+                    many[more + 1] = 0;
+                    many[more + 2] = many[more - INTS + 2] + many[more - INTS + 1];
+                    many[more + 3] = many[more - INTS + 3];
+                    more += INTS;
                 }
             }
         }

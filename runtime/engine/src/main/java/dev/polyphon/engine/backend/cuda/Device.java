@@ -31,6 +31,7 @@ final class Device implements AutoCloseable {
     private final String name;
     private final String architecture;
     private final int multiprocessors;
+    private final int sharedBytes;
     private final Function<String, byte[]> compiled;
     private final Map<String, MemorySegment> modules = new HashMap<>();
     private final List<String> names = new CopyOnWriteArrayList<>();
@@ -69,6 +70,7 @@ final class Device implements AutoCloseable {
         int major = driver.integer("the architecture", "cuDeviceGetAttribute", Driver.MAJOR, device);
         architecture = "sm_" + major + driver.integer("the architecture", "cuDeviceGetAttribute", Driver.MINOR, device) + (major >= 9 ? "a" : "");
         multiprocessors = driver.integer("the multiprocessors", "cuDeviceGetAttribute", Driver.MULTIPROCESSORS, device);
+        sharedBytes = driver.integer("the shared memory", "cuDeviceGetAttribute", Driver.SHARED_BYTES_OF_A_BLOCK, device);
         context = driver.handle("device " + ordinal, "cuDevicePrimaryCtxRetain", device);
         enter();
         compute = driver.handle("the stream that computes", "cuStreamCreate", 1);
@@ -105,7 +107,7 @@ final class Device implements AutoCloseable {
             MemorySegment module = driver.handle(file + " for " + architecture, "cuModuleLoadData", image);
             for (String kernel : Sources.ALL.get(file)) {
                 MemorySegment function = driver.handle("kernel " + kernel, "cuModuleGetFunction", module, local.allocateFrom(kernel));
-                if (Sources.shared(kernel) > 0) {
+                if (Sources.shared(kernel) > 0 && Sources.shared(kernel) <= sharedBytes) {
                     driver.call("kernel " + kernel, "cuFuncSetAttribute", function, Driver.SHARED_BYTES_OF_A_FUNCTION, Sources.shared(kernel));
                 }
                 functions.add(function);
@@ -138,6 +140,11 @@ final class Device implements AutoCloseable {
 
     int multiprocessors() {
         return multiprocessors;
+    }
+
+    /** Bytes of shared memory that a block may have, when it asks. */
+    int sharedBytes() {
+        return sharedBytes;
     }
 
     AddressRange arena() {

@@ -26,6 +26,7 @@ final class Driver {
     static final int MULTIPROCESSORS = 16;
     static final int MAJOR = 75;
     static final int MINOR = 76;
+    static final int SHARED_BYTES_OF_A_BLOCK = 97;
     static final int SHARED_BYTES_OF_A_FUNCTION = 8;
 
     /** The signatures, all of which return a status. */

@@ -20,7 +20,7 @@ final class PagedAttention {
     private final Map<Tiling, AttentionTiles> tiles = new HashMap<>();
     private Batch step;
 
-    private record Tiling(CudaKvCache cache, int rowsPerTile) {}
+    private record Tiling(CudaKvCache cache, int rowsPerTile, int tilesPerBlock) {}
 
     PagedAttention(Device device, Scratch scratch) {
         this.device = device;
@@ -85,30 +85,28 @@ final class PagedAttention {
         int headTiles = Products.tiles(group, QUERIES);
         int tileHeads = Products.tiles(group, headTiles);
         int rowsPerTile = QUERIES / tileHeads;
-        AttentionTiles t = batch == step
-                ? tiles.computeIfAbsent(new Tiling(c, rowsPerTile), tiling -> AttentionTiles.of(batch, c, rowsPerTile))
-                : AttentionTiles.of(batch, c, rowsPerTile);
         int padded = spec.headDim() <= 64 ? 64 : spec.headDim() <= 128 ? 128 : 256;
         int warps = padded == 256 ? 2 : 4;
+        AttentionTiles t = batch == step
+                ? tiles.computeIfAbsent(new Tiling(c, rowsPerTile, warps), tiling -> AttentionTiles.of(batch, c, rowsPerTile, warps))
+                : AttentionTiles.of(batch, c, rowsPerTile, warps);
         long blocks = device.tables().once(t, 0, () -> device.tables().add(t.blocks(), t.blocks().length));
         long singles = device.tables().once(t, 1, () -> device.tables().add(t.singles(), t.singles().length));
         long many = device.tables().once(t, 2, () -> device.tables().add(t.many(), t.many().length));
         long slopes = slopes(spec);
         int count = t.singles().length / AttentionTiles.INTS;
         int spans = Integer.highestOneBit(2 * t.spans() - 1);
-        long parts = (long) count * spec.kvHeads() * headTiles * spans * tileHeads * (padded + 2);
         int heads = spec.kvHeads() * headTiles;
         int spanWarps = padded == 64 ? 8 : 4;
-        int gridY = heads * Products.tiles(spans, spanWarps);
-        if (count > 0 && spans > 1 && parts <= MOST_PARTS && gridY <= MOST_GRID_Y) {
-            long scratched = scratch.floats("parts of attention", parts);
+        long partsOfTile = (long) heads * spans * tileHeads * (padded + 2);
+        int together = (int) Math.clamp(MOST_PARTS / partsOfTile, 1, MOST_GRID_Y);
+        for (int first = 0; first < count; first += together) {
+            int now = Math.min(together, count - first);
+            long parts = scratch.floats("parts of attention", now * partsOfTile);
             // Zero at first, and again when the last block of each has ended.
-            long counters = scratch.floats("counters of attention", (long) count * heads);
-            arguments(spec, q, c, layer, o, singles, blocks, slopes, scratched, counters, count, tileHeads, headTiles, spans);
-            device.launch("attend_split_" + padded, count, gridY, 32 * spanWarps);
-        } else if (count > 0) {
-            arguments(spec, q, c, layer, o, singles, blocks, slopes, 0, 0, count, tileHeads, headTiles, 0);
-            device.launch("attend_" + padded, Products.tiles(count, warps), heads, 32 * warps);
+            long counters = scratch.floats("counters of attention", (long) now * heads);
+            arguments(spec, q, c, layer, o, singles + 4L * AttentionTiles.INTS * first, blocks, slopes, parts, counters, now, tileHeads, headTiles, spans);
+            device.launch("attend_split_" + padded, heads * Products.tiles(spans, spanWarps), now, 32 * spanWarps);
         }
         int rest = t.many().length / AttentionTiles.INTS;
         if (rest > 0) {

@@ -44,14 +44,14 @@ final class Products {
         static final Shape MANY = new Shape("_64", 32, 64);
         static final Shape WIDE = new Shape("wide", 128, 128);
 
-        static Shape of(DType type, int in, int rows) {
+        static Shape of(DType type, int in, int rows, int sharedBytes) {
             if (rows <= FEW.rows) {
                 return FEW;
             }
             if (rows <= SOME.rows) {
                 return SOME;
             }
-            return rows > MANY.rows && type == DType.BF16 && in % 8 == 0 ? WIDE : MANY;
+            return rows > MANY.rows && type == DType.BF16 && in % 8 == 0 && sharedBytes >= Sources.WIDE_BYTES ? WIDE : MANY;
         }
 
         String kernel(int number) {
@@ -111,7 +111,7 @@ final class Products {
     private void rounded(CudaTensor x, int firstRow, int rows, Object owner, OfOneType same) {
         DType type = same.type;
         int in = same.projections.getFirst().weight().in();
-        Shape shape = Shape.of(type, in, rows);
+        Shape shape = Shape.of(type, in, rows, device.sharedBytes());
         long copy = 0;
         int padded = tiles(in, 32) * 32;
         if (type == DType.BF16 && shape != Shape.FEW) {
@@ -124,8 +124,12 @@ final class Products {
         int blocks = same.blocks(shape);
         device.arguments().at(table).at(x.row(firstRow)).at(copy).with(same.projections.size()).with(in).with(firstRow).with(rows).with(x.columns()).with(padded)
                 .with(blocks);
-        boolean persistent = type == DType.BF16 && shape != Shape.WIDE;
-        device.launch(shape.kernel(same.number), persistent ? Math.min(blocks, RESIDENT * device.multiprocessors()) : blocks, tiles(rows, shape.rows), PRODUCT_THREADS);
+        int rowTiles = tiles(rows, shape.rows);
+        if (shape == Shape.WIDE) {
+            device.launch(shape.kernel(same.number), rowTiles, blocks, PRODUCT_THREADS);
+        } else {
+            device.launch(shape.kernel(same.number), type == DType.BF16 ? Math.min(blocks, RESIDENT * device.multiprocessors()) : blocks, rowTiles, PRODUCT_THREADS);
+        }
     }
 
     /** {@code Projection} of product.cu. */

@@ -36,7 +36,11 @@ final class Sources {
 
     /** AT_LAUNCH_BYTES of product.cu. */
     private static final int AT_LAUNCH_BYTES = 96 << 10;
-    private static final Map<String, Integer> SHARED = Map.of("product_2_8", AT_LAUNCH_BYTES, "product_2_32", AT_LAUNCH_BYTES, "product_2_64", AT_LAUNCH_BYTES);
+    /** Of product_wide. */
+    static final int WIDE_BYTES = 112 << 10;
+    private static final Map<String, Integer> SHARED = Map.of("product_2_8", AT_LAUNCH_BYTES, "product_2_32", AT_LAUNCH_BYTES, "product_2_64", AT_LAUNCH_BYTES,
+            "product_wide", WIDE_BYTES,
+            "attend_64", 48 << 10, "attend_128", 96 << 10, "attend_256", 96 << 10);
 
     private static Map<String, List<String>> all() {
         Map<String, List<String>> all = new LinkedHashMap<>(KERNELS);

@@ -176,23 +176,58 @@ DEVICE void start(Softmax* part, float (*o)[4]) {
 // The first of a tile's positions that any of its rows sees.
 DEVICE int seen_from(const Tile& it, int window) { return window && it.position >= window ? it.position - window + 1 : 0; }
 
-// The tiles of sequences with several rows, and of those with one whose positions are few. A warp has a tile and goes over its spans.
+// Where the sixteen bytes `piece` of a line stand in shared memory, so that eight lanes that read at once find them in different banks.
+DEVICE int swizzled(int line, int piece, int pieces) { return line * pieces + (piece ^ (line & 1) << 2); }
+
+// Rows of prompts. A warp has a tile; a block has WARPS neighbouring tiles of one sequence (the last ones may have no rows) and goes over all spans that any
+// of them sees, with the keys and values of a span, or of two, in shared memory.
 // p: queries, keys, values (of the layer), tiles, block tables, slopes or null, out, parts, counters. i: tiles, heads, kvHeads, dim, blockSize, window,
 // strides of queries and out, heads of a KV head in a tile, such tiles of a KV head, spans. Grid: (tiles / warps, kvHeads · head tiles).
-template <int DIM, int WARPS>
+template <int DIM, int WARPS, int STAGES>
 DEVICE void attend_tile(const Args& a) {
-    SHARED float totals[DIM / 2][32 * WARPS];
-    BEGIN();
+    const int THREADS_OF_BLOCK = 32 * WARPS, KEY = DIM / 8, VALUE = SPAN / 8;
+    SHARED_AT_LAUNCH(uint4, memory);
+    float(*totals)[THREADS_OF_BLOCK] = (float(*)[THREADS_OF_BLOCK])(memory + STAGES * 2 * SPAN * KEY);
+    LET_NEXT_START();
     int dim = a.i[3], blockSize = a.i[4], kvHead = BLOCK_Y / a.i[9];
-    int tile = BLOCK_X * WARPS + THREAD / 32;
-    if (tile >= a.i[0]) return;
-    Tile it = ((const Tile*)a.p[3])[tile];
+    // The longest first.
+    const Tile* tiles = (const Tile*)a.p[3] + (GRID_X - 1 - BLOCK_X) * WARPS;
+    Tile it = tiles[THREAD / 32], first = tiles[0], end = tiles[WARPS - 1];
     const int* table = (const int*)a.p[4] + it.table;
     int lane = THREAD % 32, g = lane / 4, t = lane % 4;
-    int last = it.position + it.rows - 1, from = seen_from(it, a.i[5]);
+    int last = it.position + it.rows - 1, from = seen_from(it, a.i[5]), lastOfAll = end.position + end.rows - 1;
     Queries<DIM> mine;
     locate<DIM>(a, it, BLOCK_Y, &mine);
+    WAIT_FOR_LAST();
     load<DIM>(a, &mine);
+    auto fetch = [&](int span) {
+        if (span * SPAN > lastOfAll) return;
+        uint4* keys = memory + (span % STAGES) * 2 * SPAN * KEY;
+        uint4* values = keys + SPAN * KEY;
+        // A block of the cache has a multiple of 32 positions: either half of a span is in one.
+        const uint16_t* k[2];
+        const uint16_t* v[2];
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            int at = span * SPAN + h * (SPAN / 2);
+            bool there = at <= lastOfAll;
+            int place = there ? table[at / blockSize] : 0, off = at % blockSize;
+            k[h] = there ? page<uint16_t>(a.p[1], place, kvHead, blockSize, dim) + (size_t)off * dim : 0;
+            v[h] = there ? page<uint16_t>(a.p[2], place, kvHead, blockSize, dim) + off : 0;
+        }
+#pragma unroll
+        for (int c = THREAD; c < SPAN * KEY; c += THREADS_OF_BLOCK) {
+            int line = c / KEY, piece = c % KEY, h = line / (SPAN / 2);
+            bool there = k[h] && piece * 8 < dim;
+            copy16(keys + swizzled(line, piece, KEY), there ? k[h] + line % (SPAN / 2) * dim + piece * 8 : (const uint16_t*)a.p[3], there);
+        }
+#pragma unroll
+        for (int c = THREAD; c < DIM * VALUE; c += THREADS_OF_BLOCK) {
+            int line = c / VALUE, piece = c % VALUE, h = piece / (VALUE / 2);
+            bool there = v[h] && line < dim;
+            copy16(values + swizzled(line, piece, VALUE), there ? v[h] + (size_t)line * blockSize + piece % (VALUE / 2) * 8 : (const uint16_t*)a.p[3], there);
+        }
+    };
     Softmax total[2];
     for (int h = 0; h < 2; h++) {
         total[h].m = minus_infinity();
@@ -200,32 +235,40 @@ DEVICE void attend_tile(const Args& a) {
     }
 #pragma unroll
     for (int i = 0; i < DIM / 2; i++) totals[i][THREAD] = 0;
-    for (int span = from / SPAN; span <= last / SPAN; span++) {
-        Softmax part[2];
-        float o[DIM / 8][4];
-        start<DIM>(part, o);
-        int begin = span * SPAN > from / 32 * 32 ? span * SPAN : from / 32 * 32;
-        for (int base = begin; base < (span + 1) * SPAN && base <= last; base += 32) {
-            int place = table[base / blockSize], off = base % blockSize;
-            const uint16_t* keys = page<uint16_t>(a.p[1], place, kvHead, blockSize, dim) + (size_t)off * dim + 8 * t;
-            const uint16_t* values = page<uint16_t>(a.p[2], place, kvHead, blockSize, dim) + off + 8 * t;
-            auto key = [&](int j, int d) {
-                uint4 k = {0, 0, 0, 0};
-                if (d * 32 + 8 * t < dim) k = *(const uint4*)(keys + (g / 2 * 8 + 2 * j + g % 2) * dim + d * 32);
-                return k;
-            };
-            auto value = [&](int n) { return *(const uint4*)(values + (size_t)(n * 8 + g) * blockSize); };
-            attend_chunk<DIM>(a, mine, base, last, key, value, part, o);
-        }
-        float keepTotal[2], keepPart[2];
-        for (int h = 0; h < 2; h++) {
-            part[h].l = quad_sum(part[h].l);
-            merge(&total[h], part[h], &keepTotal[h], &keepPart[h]);
-        }
+    int firstSpan = seen_from(first, a.i[5]) / SPAN;
+    if (STAGES > 1) {
+        fetch(firstSpan);
+        copies_end();
+    }
+    for (int span = firstSpan; span <= lastOfAll / SPAN; span++) {
+        fetch(span + STAGES - 1);
+        copies_end();
+        copies_wait<STAGES - 1>();
+        SYNC();
+        if (it.rows > 0 && span * SPAN <= last && (span + 1) * SPAN > from) {
+            const uint4* keys = memory + (span % STAGES) * 2 * SPAN * KEY;
+            const uint4* values = keys + SPAN * KEY;
+            Softmax part[2];
+            float o[DIM / 8][4];
+            start<DIM>(part, o);
+            int begin = span * SPAN > from / 32 * 32 ? span * SPAN : from / 32 * 32;
+            for (int base = begin; base < (span + 1) * SPAN && base <= last; base += 32) {
+                int at = base % SPAN;
+                auto key = [&](int j, int d) { return keys[swizzled(at + g / 2 * 8 + 2 * j + g % 2, d * 4 + t, KEY)]; };
+                auto value = [&](int n) { return values[swizzled(n * 8 + g, at / 8 + t, VALUE)]; };
+                attend_chunk<DIM>(a, mine, base, last, key, value, part, o);
+            }
+            float keepTotal[2], keepPart[2];
+            for (int h = 0; h < 2; h++) {
+                part[h].l = quad_sum(part[h].l);
+                merge(&total[h], part[h], &keepTotal[h], &keepPart[h]);
+            }
 #pragma unroll
-        for (int n = 0; n < DIM / 8; n++)
+            for (int n = 0; n < DIM / 8; n++)
 #pragma unroll
-            for (int i = 0; i < 4; i++) totals[n * 4 + i][THREAD] = merged(totals[n * 4 + i][THREAD], o[n][i], keepTotal[i / 2], keepPart[i / 2]);
+                for (int i = 0; i < 4; i++) totals[n * 4 + i][THREAD] = merged(totals[n * 4 + i][THREAD], o[n][i], keepTotal[i / 2], keepPart[i / 2]);
+        }
+        SYNC();
     }
 #pragma unroll
     for (int n = 0; n < DIM / 8; n++) {
@@ -262,19 +305,19 @@ DEVICE void add_spans(const Args& a, const Tile& it, int y, const float* parts) 
 }
 
 // The tiles of sequences with one row, whose positions are split: a warp has a span, and the block that is the last of its tile's to end adds them all.
-// p, i: attend_tile's. Grid: (tiles, kvHeads · head tiles · blocks of spans).
+// p, i: attend_tile's. Grid: (kvHeads · head tiles · blocks of spans, tiles).
 template <int DIM, int WARPS>
 DEVICE void attend_split(const Args& a) {
     SHARED uint32_t arrived;
     LET_NEXT_START();
     int kvHeads = a.i[2], dim = a.i[3], blockSize = a.i[4], tileHeads = a.i[8], headTiles = a.i[9], spans = a.i[10];
-    int spanBlocks = (spans + WARPS - 1) / WARPS, y = BLOCK_Y / spanBlocks, kvHead = y / headTiles;
-    Tile it = ((const Tile*)a.p[3])[BLOCK_X];
+    int spanBlocks = (spans + WARPS - 1) / WARPS, y = BLOCK_X / spanBlocks, kvHead = y / headTiles;
+    Tile it = ((const Tile*)a.p[3])[BLOCK_Y];
     const int* table = (const int*)a.p[4] + it.table;
     int lane = THREAD % 32, g = lane / 4, t = lane % 4;
     int last = it.position, from = seen_from(it, a.i[5]);
-    int span = BLOCK_Y % spanBlocks * WARPS + THREAD / 32;
-    float* parts = (float*)a.p[7] + ((size_t)BLOCK_X * kvHeads * headTiles + y) * spans * tileHeads * (DIM + 2);
+    int span = BLOCK_X % spanBlocks * WARPS + THREAD / 32;
+    float* parts = (float*)a.p[7] + ((size_t)BLOCK_Y * kvHeads * headTiles + y) * spans * tileHeads * (DIM + 2);
     int begin = span * SPAN > from / 32 * 32 ? span * SPAN : from / 32 * 32;
     bool busy = span * SPAN <= last && (span + 1) * SPAN > from;
     int place = busy ? table[begin / blockSize] : 0;
@@ -323,7 +366,7 @@ DEVICE void attend_split(const Args& a) {
             }
         }
     }
-    uint32_t* counter = (uint32_t*)a.p[8] + (size_t)BLOCK_X * kvHeads * headTiles + y;
+    uint32_t* counter = (uint32_t*)a.p[8] + (size_t)BLOCK_Y * kvHeads * headTiles + y;
     seen_by_all();
     SYNC();
     if (THREAD == 0) arrived = take_number(counter);
@@ -334,9 +377,10 @@ DEVICE void attend_split(const Args& a) {
     add_spans<DIM>(a, it, y, parts);
 }
 
-KERNEL(attend_64) { attend_tile<64, 4>(a); }
-KERNEL(attend_128) { attend_tile<128, 4>(a); }
-KERNEL(attend_256) { attend_tile<256, 2>(a); }
+// With 2 · STAGES · SPAN · DIM · 2 + DIM / 2 · threads · 4 bytes of shared memory.
+KERNEL_OF(attend_64, 128, 3) { attend_tile<64, 4, 2>(a); }
+KERNEL_OF(attend_128, 128, 2) { attend_tile<128, 4, 2>(a); }
+KERNEL_OF(attend_256, 64, 2) { attend_tile<256, 2, 1>(a); }
 KERNEL_OF(attend_split_64, 256, 2) { attend_split<64, 8>(a); }
 KERNEL_OF(attend_split_128, 128, 2) { attend_split<128, 4>(a); }
 KERNEL(attend_split_256) { attend_split<256, 4>(a); }

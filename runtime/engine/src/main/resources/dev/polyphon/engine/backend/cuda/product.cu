@@ -324,60 +324,80 @@ PRODUCT(Q6_K, 8)
 #define STAGES 3
 
 // The same for many rows and weights of bf16 with a multiple of 8 columns: a block has 128 outputs and 128 rows and walks all slices, both operands by way of
-// shared memory, three tiles of 32 columns under way. p, grid: as product's, 128 rows a tile.
-KERNEL(product_wide) {
-    BEGIN();
-    SHARED uint4 tiles[STAGES][2][WIDE * 4];
-    const Projection* p = projection_of(a, BLOCK_X);
+// shared memory, three tiles of 32 columns under way, and the sums of the slices so far beside them: registers are for one slice, so that two blocks fit.
+// p: product's. Grid: (row tiles, blocks of all projections), so that blocks that run at once share weights. 16 STAGES + 64 KiB of shared memory.
+KERNEL_OF(product_wide, 256, 2) {
+    SHARED_AT_LAUNCH(uint4, tiles);
+    float(*totals)[256] = (float(*)[256])(tiles + STAGES * 2 * WIDE * 4);
+    LET_NEXT_START();
+    const Projection* p = projection_of(a, BLOCK_Y);
     int in = a.i[1], first = a.i[2], rows = a.i[3], padded = a.i[5];
     int lane = THREAD % 32, g = lane / 4, t = lane % 4, warp = THREAD / 32;
-    int o = (BLOCK_X - p->firstBlock) * WIDE, start = BLOCK_Y * WIDE;
+    int o = (BLOCK_Y - p->firstBlock) * WIDE, start = BLOCK_X * WIDE;
     int wm = warp / 4 * 64, wn = warp % 4 * 32;
     int steps = (in + 31) / 32, perSlice = slice(in) / 32;
-    float sums[4][4][4], totals[4][4][4];
-    for (int m = 0; m < 4; m++)
-        for (int n = 0; n < 4; n++)
-            for (int i = 0; i < 4; i++) sums[m][n][i] = totals[m][n][i] = 0;
-    auto fetch = [&](int step) {
-        uint4* to = tiles[step % STAGES][0];
-        for (int c = THREAD; c < WIDE * 4 && step < steps; c += THREADS) {
-            int line = c / 4, k = step * 32 + c % 4 * 8;
-            bool w = o + line < p->outs && k < in, x = start + line < rows;
-            copy16(to + c, p->w + (w ? (size_t)(o + line) * p->rowBytes + 2 * (size_t)k : 0), w);
-            copy16(to + WIDE * 4 + c, (const uint16_t*)a.p[2] + (x ? (size_t)(start + line) * padded + k : 0), x);
-        }
-        copies_end();
+    float sums[4][4][4];
+#pragma unroll
+    for (int i = 0; i < 64; i++) totals[i][THREAD] = sums[i / 16][i / 4 % 4][i % 4] = 0;
+    // Each thread copies the same pieces of two lines of either operand, step after step.
+    const uint8_t* w[2];
+    const uint8_t* x[2];
+    int column = THREAD % 4 * 8;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        int line = THREAD / 4 + 64 * h;
+        w[h] = o + line < p->outs ? p->w + (size_t)(o + line) * p->rowBytes + 2 * column : 0;
+        x[h] = start + line < rows ? (const uint8_t*)a.p[2] + 2 * ((size_t)(start + line) * padded + column) : 0;
+    }
+    auto weights = [&](int step, int stage) {
+        if (step >= steps) return;
+        uint4* to = tiles + stage * 2 * WIDE * 4 + THREAD;
+        bool inside = step * 32 + column < in;
+#pragma unroll
+        for (int h = 0; h < 2; h++) copy16(to + 256 * h, w[h] && inside ? w[h] + 64 * (size_t)step : (const uint8_t*)a.p[0], w[h] && inside);
     };
-    for (int s = 0; s < STAGES - 1; s++) fetch(s);
-    for (int s = 0; s < steps; s++) {
+    auto inputs = [&](int step, int stage) {
+        if (step >= steps) return;
+        uint4* to = tiles + (stage * 2 + 1) * WIDE * 4 + THREAD;
+#pragma unroll
+        for (int h = 0; h < 2; h++) copy16(to + 256 * h, x[h] ? x[h] + 64 * (size_t)step : (const uint8_t*)a.p[0], x[h] != 0);
+    };
+    for (int s = 0; s < STAGES - 1; s++) weights(s, s);
+    WAIT_FOR_LAST();
+    for (int s = 0; s < STAGES - 1; s++) {
+        inputs(s, s);
+        copies_end();
+    }
+    int left = perSlice;
+    for (int s = 0, stage = 0; s < steps; s++) {
         copies_wait<STAGES - 2>();
         SYNC();
-        fetch(s + STAGES - 1);
-        const uint4* w = tiles[s % STAGES][0];
-        const uint4* x = tiles[s % STAGES][1];
+        int ahead = stage == 0 ? STAGES - 1 : stage - 1;
+        weights(s + STAGES - 1, ahead);
+        inputs(s + STAGES - 1, ahead);
+        copies_end();
+        const uint4* u = tiles + stage * 2 * WIDE * 4;
+        const uint4* v = u + WIDE * 4;
         uint4 b[4];
 #pragma unroll
-        for (int n = 0; n < 4; n++) b[n] = x[(wn + n * 8 + g) * 4 + t];
+        for (int n = 0; n < 4; n++) b[n] = v[(wn + n * 8 + g) * 4 + t];
 #pragma unroll
         for (int m = 0; m < 4; m++) {
-            uint4 u0 = w[(wm + m * 16 + g) * 4 + t], u1 = w[(wm + m * 16 + 8 + g) * 4 + t];
+            uint4 u0 = u[(wm + m * 16 + g) * 4 + t], u1 = u[(wm + m * 16 + 8 + g) * 4 + t];
 #pragma unroll
-            for (int n = 0; n < 4; n++) {
-                mma_bf16(sums[m][n], u0.x, u1.x, u0.y, u1.y, b[n].x, b[n].y);
-                mma_bf16(sums[m][n], u0.z, u1.z, u0.w, u1.w, b[n].z, b[n].w);
+            for (int n = 0; n < 4; n++) mma_bf16(sums[m][n], u0.x, u1.x, u0.y, u1.y, b[n].x, b[n].y);
+#pragma unroll
+            for (int n = 0; n < 4; n++) mma_bf16(sums[m][n], u0.z, u1.z, u0.w, u1.w, b[n].z, b[n].w);
+        }
+        if (--left == 0 || s + 1 == steps) {
+            left = perSlice;
+#pragma unroll
+            for (int i = 0; i < 64; i++) {
+                totals[i][THREAD] += sums[i / 16][i / 4 % 4][i % 4];
+                sums[i / 16][i / 4 % 4][i % 4] = 0;
             }
         }
-        if ((s + 1) % perSlice == 0 || s + 1 == steps) {
-#pragma unroll
-            for (int m = 0; m < 4; m++)
-#pragma unroll
-                for (int n = 0; n < 4; n++)
-#pragma unroll
-                    for (int i = 0; i < 4; i++) {
-                        totals[m][n][i] += sums[m][n][i];
-                        sums[m][n][i] = 0;
-                    }
-        }
+        stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
 #pragma unroll
     for (int m = 0; m < 4; m++) {
@@ -386,7 +406,9 @@ KERNEL(product_wide) {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 int out = o + wm + m * 16 + i / 2 * 8 + g, r = start + wn + n * 8 + 2 * t + i % 2;
-                if (out < p->outs && r < rows) p->out[(size_t)(first + r) * p->outStride + out] = totals[m][n][i] + (p->bias ? p->bias[out] : 0);
+                if (out < p->outs && r < rows) {
+                    p->out[(size_t)(first + r) * p->outStride + out] = totals[m * 16 + n * 4 + i][THREAD] + (p->bias ? p->bias[out] : 0);
+                }
             }
         }
     }
