@@ -130,27 +130,20 @@ DEVICE void product_bf16(const Args& a) {
     for (int s = 0; s < STAGES - 1; s++) fetch(s);
     WAIT_FOR_LAST();
     float* parts = (float*)(ring + STAGES * STAGE);
-    // Rows, AHEAD steps before they are needed: the same ones for every tile.
-    const int AHEAD = NT == 1 ? 3 : 1;
-    uint4 x[AHEAD][NT][2];
+    // Rows: of one tile AHEAD steps before they are needed, the same ones for every tile of outputs; more of them when they are needed.
+    const int AHEAD = NT == 1 ? 3 : 0;
+    uint4 x[AHEAD + 1][2];
     int nextInput = 0;
-    auto inputs = [&](uint4 (*to)[2]) {
-        int k = begin + 32 * nextInput;
-#pragma unroll
-        for (int n = 0; n < NT; n++) {
-            int r = start + n * 8 + g;
-            uint4 none = {0, 0, 0, 0};
-            to[n][0] = none;
-            to[n][1] = none;
-            if (r < rows && k < end) {
-                if (NT > 1) to[n][0] = *(const uint4*)((const uint16_t*)a.p[2] + (size_t)r * padded + k);
-                else activations((const float*)a.p[1] + (size_t)r * xStride, k, end, xAligned, (float*)to[n]);
-            }
-        }
+    auto ahead = [&](uint4* to) {
+        int k = begin + 32 * nextInput, r = start + g;
+        uint4 none = {0, 0, 0, 0};
+        to[0] = none;
+        to[1] = none;
+        if (r < rows && k < end) activations((const float*)a.p[1] + (size_t)r * xStride, k, end, xAligned, (float*)to);
         if (++nextInput >= steps) nextInput = 0;
     };
 #pragma unroll
-    for (int e = 0; e < AHEAD; e++) inputs(x[e]);
+    for (int e = 0; e < AHEAD; e++) ahead(x[e]);
     int slices = (in + span - 1) / span, stage = 0;
     for (int tile = BLOCK_X; tile < tiles; tile += GRID_X) {
         float sums[MT][NT][4];
@@ -162,17 +155,23 @@ DEVICE void product_bf16(const Args& a) {
                 for (int i = 0; i < 4; i++) sums[m][n][i] = 0;
         for (int s = 0; s < steps; s++) {
             uint4 b[NT];
+            if (NT == 1) {
+                b[0] = rounded8((const float*)x[0]);
 #pragma unroll
-            for (int n = 0; n < NT; n++) b[n] = NT > 1 ? x[0][n][0] : rounded8((const float*)x[0][n]);
-#pragma unroll
-            for (int e = 0; e < AHEAD - 1; e++) {
+                for (int e = 0; e < AHEAD - 1; e++) {
+                    x[e][0] = x[e + 1][0];
+                    x[e][1] = x[e + 1][1];
+                }
+                ahead(x[AHEAD > 0 ? AHEAD - 1 : 0]);
+            } else {
+                int k = begin + 32 * s;
 #pragma unroll
                 for (int n = 0; n < NT; n++) {
-                    x[e][n][0] = x[e + 1][n][0];
-                    x[e][n][1] = x[e + 1][n][1];
+                    int r = start + n * 8 + g;
+                    uint4 none = {0, 0, 0, 0};
+                    b[n] = r < rows && k < end ? *(const uint4*)((const uint16_t*)a.p[2] + (size_t)r * padded + k) : none;
                 }
             }
-            inputs(x[AHEAD - 1]);
             copies_wait<STAGES - 2>();
             uint4 u[MT][2];
             const uint4* from = mine + stage * STAGE;
