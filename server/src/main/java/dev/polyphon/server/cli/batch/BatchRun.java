@@ -33,7 +33,7 @@ public final class BatchRun {
     private final BlockingQueue<Outcome> outcomes;
     private final AtomicLong answered = new AtomicLong();
     private final AtomicInteger retries = new AtomicInteger();
-    /** When the server wants the next request, in {@link System#nanoTime}. */
+    /** When a server that is out of service wants the next request, in {@link System#nanoTime}. */
     private final AtomicLong notBefore = new AtomicLong(System.nanoTime());
     private int done;
     private int failed;
@@ -147,10 +147,9 @@ public final class BatchRun {
     }
 
     private ObjectNode ask(BatchInput.Line line) throws IOException, InterruptedException {
-        int failures = 0;
+        var tries = new Tries(settings.retries(), answered.get());
         while (true) {
-            awaitTurn();
-            long others = answered.get();
+            await(notBefore.get());
             Reply reply = null;
             IOException lost = null;
             try {
@@ -168,11 +167,8 @@ public final class BatchRun {
                 lost = e;
             }
             Optional<Duration> told = reply == null ? Optional.empty() : reply.retryAfter();
-            // Where others' requests are answered meanwhile, one that is too many only waits for its turn.
-            if (reply == null || reply.status() != 429 || answered.get() == others) {
-                failures++;
-            }
-            if (failures > settings.retries() || told.isPresent() && told.get().compareTo(settings.longestWait()) > 0) {
+            boolean again = tries.failed(reply != null && reply.status() == 429, answered.get());
+            if (!again || told.isPresent() && told.get().compareTo(settings.longestWait()) > 0) {
                 if (reply != null) {
                     return line(line.customId(), reply);
                 }
@@ -182,14 +178,21 @@ public final class BatchRun {
                 return line(line.customId(), lost);
             }
             retries.incrementAndGet();
-            told.ifPresent(wait -> notBefore.accumulateAndGet(System.nanoTime() + wait.toNanos(), (a, b) -> a - b > 0 ? a : b));
+            long ready = System.nanoTime() + told.orElse(Duration.ZERO).toNanos();
+            if (reply != null && reply.status() == 503) {
+                // That is for all; one that is too many waits alone, and the others keep the server busy.
+                notBefore.accumulateAndGet(ready, (a, b) -> a - b > 0 ? a : b);
+            }
             // Half of it random, so that those which failed together do not come again together.
-            Thread.sleep((long) ((0.5 + 0.5 * ThreadLocalRandom.current().nextDouble()) * settings.backoff(failures).toMillis()));
+            Duration backoff = told.isPresent() ? settings.backoff() : settings.backoff(tries.failures());
+            Thread.sleep((long) ((0.5 + 0.5 * ThreadLocalRandom.current().nextDouble()) * backoff.toMillis()));
+            await(ready);
         }
     }
 
-    private void awaitTurn() throws InterruptedException {
-        for (long left = notBefore.get() - System.nanoTime(); left > 0; left = notBefore.get() - System.nanoTime()) {
+    /** @param time in {@link System#nanoTime} */
+    private static void await(long time) throws InterruptedException {
+        for (long left = time - System.nanoTime(); left > 0; left = time - System.nanoTime()) {
             Thread.sleep(Duration.ofNanos(left));
         }
     }

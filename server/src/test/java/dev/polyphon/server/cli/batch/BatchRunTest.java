@@ -32,6 +32,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Runs against a server that answers as the test wants. */
 class BatchRunTest {
@@ -178,14 +180,15 @@ class BatchRunTest {
         assertThat(lines().get("cut").at("/error/message").asText()).isNotEmpty();
     }
 
-    @Test
-    void waitsAsLongAsItIsToldTo() throws Exception {
+    @ParameterizedTest
+    @ValueSource(ints = {429, 503})
+    void waitsAsLongAsItIsToldTo(int status) throws Exception {
         var times = new CopyOnWriteArrayList<Long>();
         behaviour = (exchange, model, tries) -> {
             times.add(System.nanoTime());
             if (model.equals("1") && tries == 1) {
                 exchange.getResponseHeaders().add("Retry-After", "1");
-                respond(exchange, 429, "{}");
+                respond(exchange, status, "{}");
             } else {
                 respond(exchange, 200, "{}");
             }
