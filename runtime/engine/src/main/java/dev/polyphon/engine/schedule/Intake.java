@@ -18,9 +18,11 @@ public final class Intake {
     private final LongSupplier clock;
     private final Map<String, Integer> byTenant = new HashMap<>();
     private int accepted;
-    /** Endings, each weighing less the longer ago: about {@link #MEMORY} times their rate a second. */
+    /** Endings, each weighing less the longer ago; only time counts in which there was something to end. */
     private double endings;
-    private long endingsAt;
+    /** That time in seconds, weighing as the endings in it do: at most {@link #MEMORY}. */
+    private double busy;
+    private long countedAt;
 
     /**
      * @param limit most sequences in all
@@ -31,7 +33,7 @@ public final class Intake {
         this.limit = limit;
         this.tenantLimit = Math.min(limit, tenantLimit);
         this.clock = clock;
-        endingsAt = clock.getAsLong();
+        countedAt = clock.getAsLong();
     }
 
     /** @throws RuntimeFault when there is no room for so many more; then nothing is counted */
@@ -48,16 +50,17 @@ public final class Intake {
             throw RuntimeFault.overloaded("the queue is full: " + accepted + " sequences wait or run, at most " + limit,
                     retryAfter(accepted + sequences - limit));
         }
+        pass();
         accepted += sequences;
         byTenant.put(tenant, ofTenant + sequences);
     }
 
     /** So many have ended, in whatever way. */
     public synchronized void end(String tenant, int sequences) {
+        pass();
         accepted -= sequences;
         byTenant.computeIfPresent(tenant, (name, count) -> count == sequences ? null : Integer.valueOf(count - sequences));
-        endings = endings() + sequences;
-        endingsAt = clock.getAsLong();
+        endings += sequences;
     }
 
     public synchronized int accepted() {
@@ -66,12 +69,19 @@ public final class Intake {
 
     /** About when so many more will have ended, going by the last while. */
     public synchronized Duration retryAfter(int sequences) {
-        double rate = endings() / MEMORY;
-        double seconds = rate > 0 ? sequences / rate : 0;
+        pass();
+        double seconds = endings > 0 ? sequences * busy / endings : 0;
         return Duration.ofMillis((long) (1000 * Math.clamp(seconds, SOONEST.toSeconds(), LATEST.toSeconds())));
     }
 
-    private double endings() {
-        return endings * Math.exp((endingsAt - clock.getAsLong()) / (1e9 * MEMORY));
+    /** Lets the time pass since this was called last. */
+    private void pass() {
+        long now = clock.getAsLong();
+        if (accepted > 0) {
+            double left = Math.exp((countedAt - now) / (1e9 * MEMORY));
+            endings *= left;
+            busy = MEMORY - (MEMORY - busy) * left;
+        }
+        countedAt = now;
     }
 }

@@ -37,6 +37,7 @@ class IntakeTest {
     @Test
     void saysWhenToTryAgainByHowFastItGoes() {
         assertThat(intake.retryAfter(5)).isEqualTo(Duration.ofSeconds(1));
+        intake.accept("b", 1);
         for (int i = 0; i < 200; i++) {
             now += Duration.ofSeconds(2).toNanos();
             intake.accept("a", 1);
@@ -44,5 +45,19 @@ class IntakeTest {
         }
         assertThat(intake.retryAfter(5)).as("one every 2 s").isBetween(Duration.ofSeconds(9), Duration.ofSeconds(11));
         assertThat(intake.retryAfter(1000)).isEqualTo(Duration.ofSeconds(60));
+    }
+
+    @Test
+    void aBeginningAndARestAreNotTakenForSlowness() {
+        intake.accept("a", 8);
+        now += Duration.ofSeconds(2).toNanos();
+        intake.end("a", 4);
+        assertThat(intake.retryAfter(4)).as("four in the first 2 s").isBetween(Duration.ofMillis(1900), Duration.ofMillis(2100));
+        intake.end("a", 4);
+        now += Duration.ofHours(1).toNanos();
+        intake.accept("a", 8);
+        assertThat(intake.retryAfter(8)).as("eight in the last 2 s in which there was anything to do").isBetween(Duration.ofMillis(1900), Duration.ofMillis(2100));
+        now += Duration.ofSeconds(20).toNanos();
+        assertThat(intake.retryAfter(8)).as("eight in 22 s, of which the last weigh more").isBetween(Duration.ofSeconds(20), Duration.ofSeconds(40));
     }
 }
