@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.polyphon.server.FakeRuntime;
 import java.io.IOException;
+import java.net.http.HttpRequest.BodyPublishers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -66,6 +67,23 @@ class KeysTest {
             assertThat(refused.status()).as(wrong).isEqualTo(401);
             assertThat(refused.body()).doesNotContain(wrong.length() < 3 ? "\u0000" : wrong);
         }
+    }
+
+    @Test
+    void onlyOperatorsAdminister() {
+        String tenant = server.tenant("acme", "");
+        String monitor = server.key("acme", "{\"role\": \"monitor\"}").path("key").asText();
+        var routes = server.http.server.routes().stream().filter(route -> route.contains(" /admin/")).toList();
+        assertThat(routes).contains("POST /admin/v1/drain", "PUT /admin/v1/log-level", "GET /admin/v1/scheduler");
+        for (String route : routes) {
+            String[] parts = route.split(" ");
+            for (String key : new String[] {tenant, monitor, null}) {
+                String[] headers = key == null ? new String[0] : bearer(key);
+                var refused = server.http.send(server.http.request(parts[1].replaceAll("\\{\\w+}", "x"), headers).method(parts[0], BodyPublishers.noBody()));
+                assertThat(refused.status()).as(route).isEqualTo(key == null ? 401 : 403);
+            }
+        }
+        assertThat(server.http.get("/health/ready").status()).isEqualTo(200);
     }
 
     @Test
