@@ -109,6 +109,7 @@ public record PolyphonConfig(
                 (int) server.bytes("maxRequestLine", 8 << 10, 64, 1 << 20),
                 (int) server.bytes("maxHeader", 32 << 10, 256, 1 << 20),
                 (int) server.bytes("maxBody", 4 << 20, 64, 1 << 30),
+                (int) server.bytes("compressFrom", 1 << 10, 0, 1 << 30),
                 server.duration("headerTimeout", Duration.ofSeconds(10), INSTANT, HOUR),
                 server.duration("bodyTimeout", Duration.ofSeconds(60), INSTANT, HOUR),
                 server.duration("streamTimeout", Duration.ofMinutes(10), INSTANT, HOUR),

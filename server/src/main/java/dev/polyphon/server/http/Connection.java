@@ -184,7 +184,7 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
             Request request = reader.request();
             boolean streams = server.handler().streams(request);
             patience = streams && server.handler().openEnded(request) ? settings.streamTimeout() : settings.bodyTimeout();
-            refusal = streams ? null : reader.checkLength();
+            refusal = streams ? reader.checkStreamed() : reader.checkLength();
             if (refusal != null) {
                 refuse(refusal.status(), refusal.message());
                 return;
@@ -208,7 +208,12 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
                 refuse(413, RequestReader.tooLarge(settings.maxBody(), null));
             } else if (message instanceof LastHttpContent) {
                 deadlines.readDone();
-                dispatch(reader.request(), null);
+                RequestReader.Refusal refusal = reader.decode();
+                if (refusal == null) {
+                    dispatch(reader.request(), null);
+                } else {
+                    refuse(refusal.status(), refusal.message());
+                }
             }
         }
     }
@@ -270,7 +275,7 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
         phase = Phase.CLOSING;
         reader = null;
         Response error = server.errors().error(status, message);
-        send(error, List.of(), false).addListener(_ -> linger());
+        send(status == 415 ? error.with("Accept-Encoding", Coding.TAKEN) : error, List.of(), false).addListener(_ -> linger());
     }
 
     private void linger() {
@@ -313,7 +318,24 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
 
     /** @param more headers, names and values in turn, before which the response's own go */
     void respond(Response response, List<String> more, boolean keepAlive) {
-        send(response, more, keepAlive && pipe == null);
+        send(coded(response), more, keepAlive && pipe == null);
+    }
+
+    /** In gzip, where that is worth it and the client takes it. */
+    private Response coded(Response response) {
+        if (settings.compressFrom() == 0 || response.body().length < settings.compressFrom() || !compressible(response)) {
+            return response;
+        }
+        Response varying = response.with("Vary", "Accept-Encoding");
+        return exchange != null && Coding.takesGzip(exchange.request().headers().getAll(HttpHeaderNames.ACCEPT_ENCODING))
+                ? varying.withBody(Coding.gzip(response.body())).with("Content-Encoding", "gzip") : varying;
+    }
+
+    private static boolean compressible(Response response) {
+        String type = response.contentType();
+        return !response.headers().containsKey("Content-Encoding")
+                && (type.startsWith("text/") || type.startsWith("application/json") || type.startsWith("application/javascript") || type.startsWith("application/openmetrics-text")
+                        || type.startsWith("application/yaml") || type.startsWith("image/svg"));
     }
 
     void begin(int status, String contentType, List<String> more, Map<String, String> own, boolean keepAlive) {

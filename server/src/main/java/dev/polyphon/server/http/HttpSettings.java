@@ -13,6 +13,7 @@ import java.time.Duration;
  * @param maxRequestLine bytes of method, target and version
  * @param maxHeader bytes of all header fields together
  * @param maxBody bytes of a request's body
+ * @param compressFrom bytes from which on whole answers are sent in gzip to those who take it; 0 for never
  * @param headerTimeout from the first byte of a request to the end of its header, and from connecting to the first byte
  * @param bodyTimeout from the end of the header to the end of the body
  * @param streamTimeout how long nothing may come on a request that goes on while it is answered
@@ -32,6 +33,7 @@ public record HttpSettings(
         int maxRequestLine,
         int maxHeader,
         int maxBody,
+        int compressFrom,
         Duration headerTimeout,
         Duration bodyTimeout,
         Duration streamTimeout,

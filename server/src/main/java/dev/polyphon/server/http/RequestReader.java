@@ -6,6 +6,7 @@ import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.QueryStringDecoder;
+import java.io.IOException;
 import java.net.SocketAddress;
 import java.util.Arrays;
 
@@ -15,6 +16,7 @@ final class RequestReader {
     record Refusal(int status, String message) {}
 
     private static final byte[] EMPTY = {};
+    private static final String IDENTITY = "identity";
 
     /** Memory taken on the mere announcement of a body; more only when it comes. */
     private static final int FIRST_PIECE = 16 << 10;
@@ -24,6 +26,7 @@ final class RequestReader {
     private final long received;
     private final SocketAddress remote;
     private QueryStringDecoder target;
+    private String coding = IDENTITY;
     private byte[] body = EMPTY;
     private int length;
 
@@ -47,9 +50,9 @@ final class RequestReader {
         if (expect != null && !HttpUtil.is100ContinueExpected(head) && version.minorVersion() == 1) {
             return new Refusal(417, "The only expectation supported is 100-continue, found '" + expect + "'.");
         }
-        String coding = head.headers().get(HttpHeaderNames.CONTENT_ENCODING, "identity");
-        if (!coding.equalsIgnoreCase("identity")) {
-            return new Refusal(415, "Content-Encoding '" + coding + "' is not supported: send the body as it is.");
+        coding = head.headers().get(HttpHeaderNames.CONTENT_ENCODING, IDENTITY);
+        if (coded() && !Coding.known(coding)) {
+            return new Refusal(415, "Content-Encoding '" + coding + "' is not supported: send the body as it is, or with one of " + Coding.TAKEN + ".");
         }
         try {
             target = new QueryStringDecoder(origin(head.uri()));
@@ -57,6 +60,32 @@ final class RequestReader {
             target.parameters();
         } catch (IllegalArgumentException e) {
             return new Refusal(400, "The request target is not valid: " + e.getMessage());
+        }
+        return null;
+    }
+
+    private boolean coded() {
+        return !coding.equalsIgnoreCase(IDENTITY);
+    }
+
+    /** What is wrong with a body that is to be read as it comes, or null. */
+    Refusal checkStreamed() {
+        return coded() ? new Refusal(415, "Content-Encoding '" + coding + "' is not supported here, where bodies are read as they come: send it as it is.") : null;
+    }
+
+    /** Undoes the coding of a body that has come; what is wrong with it, or null. */
+    Refusal decode() {
+        if (coded() && length > 0) {
+            try {
+                byte[] plain = Coding.decoded(coding, Arrays.copyOf(body, length), maxBody);
+                if (plain == null) {
+                    return new Refusal(413, "The request body is too large: at most " + maxBody + " bytes are allowed, without its Content-Encoding.");
+                }
+                body = plain;
+                length = plain.length;
+            } catch (IOException e) {
+                return new Refusal(400, "The request body is not valid " + coding + ": " + e.getMessage() + ".");
+            }
         }
         return null;
     }

@@ -39,7 +39,7 @@ class ConnectionTest {
         if (server != null) {
             server.close();
         }
-        var settings = new HttpSettings("127.0.0.1", 0, 1, 64, connections, 32, 512, 2048, 10_000, header, body, body, idle, write, 64 << 10, 16 << 10, null);
+        var settings = new HttpSettings("127.0.0.1", 0, 1, 64, connections, 32, 512, 2048, 10_000, 1000, header, body, body, idle, write, 64 << 10, 16 << 10, null);
         ErrorFormat errors = (status, message) -> Response.text(status, message);
         var router = new Router(errors)
                 .post("/echo", exchange -> exchange.respond(Response.text(200, new String(exchange.request().body(), StandardCharsets.UTF_8))))

@@ -29,7 +29,7 @@ class StreamedBodyTest {
     @BeforeEach
     void start() throws IOException {
         var patience = Duration.ofSeconds(60);
-        var settings = new HttpSettings("127.0.0.1", 0, 1, 64, 100, 32, 512, 2048, MAX_BODY, patience, Duration.ofMillis(300), patience, patience, patience, 64 << 10, 16 << 10, null);
+        var settings = new HttpSettings("127.0.0.1", 0, 1, 64, 100, 32, 512, 2048, MAX_BODY, 0, patience, Duration.ofMillis(300), patience, patience, patience, 64 << 10, 16 << 10, null);
         ErrorFormat errors = Response::text;
         Filter filter = (exchange, next) -> {
             if ("no".equals(exchange.request().header("X-Key"))) {

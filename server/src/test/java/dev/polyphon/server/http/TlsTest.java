@@ -69,7 +69,7 @@ class TlsTest {
             authorities = Files.writeString(folder.resolve("ca.crt"), clients.certificatePem());
         }
         var tls = new TlsSettings(certificate, key, authorities, Duration.ofMillis(20));
-        var settings = new HttpSettings("127.0.0.1", 0, 1, 64, 4, 32, 512, 2048, 10_000, header, LONG, LONG, LONG, LONG, 64 << 10, 16 << 10, tls);
+        var settings = new HttpSettings("127.0.0.1", 0, 1, 64, 4, 32, 512, 2048, 10_000, 0, header, LONG, LONG, LONG, LONG, 64 << 10, 16 << 10, tls);
         ErrorFormat errors = (status, message) -> Response.text(status, message);
         var router = new Router(errors)
                 .post("/echo", exchange -> exchange.respond(Response.text(200, new String(exchange.request().body(), StandardCharsets.UTF_8))))
