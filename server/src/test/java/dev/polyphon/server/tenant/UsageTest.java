@@ -16,10 +16,15 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.time.LocalDate;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
@@ -167,6 +172,27 @@ class UsageTest {
             meter.write();
             assertThat(store.usage(null, Instant.EPOCH, END).getFirst().counts()).isEqualTo(new Usage.Counts(1, 10, 0, 5, 0, 0));
             assertThat(store.audit(Long.MAX_VALUE, 10)).hasSize(1);
+        }
+    }
+
+    /** As it does when the disk is full; then the driver, which thinks that there is a transaction, has nothing to take back. */
+    @Test
+    void aTransactionThatTheDatabaseHasEndedItselfLeavesNothing() throws IOException, SQLException {
+        Store.open(folder).close();
+        try (Connection database = DriverManager.getConnection("jdbc:sqlite:" + folder.resolve("tenants.db")); Statement sql = database.createStatement()) {
+            sql.execute("CREATE TRIGGER ends BEFORE INSERT ON audit WHEN new.action = 'bad' BEGIN SELECT RAISE(ROLLBACK, 'ended'); END");
+        }
+        Instant now = Instant.parse("2026-03-01T10:20:30Z");
+        var five = Map.of(KIND, new Usage.Counts(1, 10, 0, 5, 0, 0));
+        try (Store store = Store.open(folder)) {
+            assertThatThrownBy(() -> store.add(now, five, List.of(new AuditEntry(now, "acme", "key", "remote", "bad", 200)))).hasMessageContaining("ended");
+            assertThat(store.usage(null, Instant.EPOCH, END)).isEmpty();
+            for (int i = 0; i < 2; i++) {
+                store.add(now, five, List.of(new AuditEntry(now, "acme", "key", "remote", "good", 200)));
+            }
+            assertThatThrownBy(() -> store.add(now, five, List.of(new AuditEntry(now, "acme", "key", "remote", "bad", 200)))).hasMessageContaining("ended");
+            assertThat(store.usage(null, Instant.EPOCH, END).getFirst().counts()).isEqualTo(new Usage.Counts(2, 20, 0, 10, 0, 0));
+            assertThat(store.audit(Long.MAX_VALUE, 10)).hasSize(2);
         }
     }
 

@@ -11,6 +11,10 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -55,6 +59,26 @@ class RegistryTest {
         }
         try (Registry other = Registry.open("another", file())) {
             assertThat(other.live()).isEmpty();
+        }
+    }
+
+    /** As it does when the disk is full; then the driver, which thinks that there is a transaction, has nothing to take back. */
+    @Test
+    void goesOnAfterATransactionThatTheDatabaseHasEndedItself() throws IOException, SQLException {
+        Registry.open("base", file()).close();
+        try (Connection database = DriverManager.getConnection("jdbc:sqlite:" + file()); Statement sql = database.createStatement()) {
+            sql.execute("CREATE TRIGGER ends BEFORE INSERT ON version WHEN new.name = 'bad' BEGIN SELECT RAISE(ROLLBACK, 'ended'); END");
+        }
+        AdapterId good = AdapterId.shared("good");
+        try (Registry registry = Registry.open("base", file())) {
+            assertThatThrownBy(() -> registry.add(Map.of(registration(AdapterId.shared("bad"), "/bad", null, false), "LORA"))).hasMessageContaining("ended");
+            registry.add(Map.of(registration(good, "/good", null, false), "LORA"));
+            registry.change(good, one -> one.withPinned(true));
+            assertThat(registry.live()).containsOnlyKeys(good);
+        }
+        try (Registry registry = Registry.open("base", file())) {
+            assertThat(registry.live()).containsOnlyKeys(good);
+            assertThat(registry.get(good).pinned()).isTrue();
         }
     }
 
