@@ -5,6 +5,7 @@ import dev.polyphon.server.admin.AdminApi;
 import dev.polyphon.server.admin.OperationQueue;
 import dev.polyphon.server.config.PolyphonConfig;
 import dev.polyphon.server.console.Console;
+import dev.polyphon.server.http.Cors;
 import dev.polyphon.server.http.Exchange;
 import dev.polyphon.server.http.HttpServer;
 import dev.polyphon.server.http.Response;
@@ -73,7 +74,7 @@ public final class PolyphonServer implements AutoCloseable {
         Console.addTo(router, runtime);
         OpenApi.addTo(router);
         observation.addTo(router, () -> takesRequests() && !runtime.models().isEmpty());
-        return HttpServer.start(config.http(), router, (status, message) -> ApiError.transport(status, message).response(), observation.http());
+        return HttpServer.start(config.http(), Cors.before(router, config.cors()), (status, message) -> ApiError.transport(status, message).response(), observation.http());
     }
 
     private boolean takesRequests() {

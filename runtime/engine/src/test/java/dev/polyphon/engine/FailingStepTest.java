@@ -22,6 +22,7 @@ import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -45,6 +46,8 @@ class FailingStepTest {
     private final AtomicInteger failedSequences = new AtomicInteger();
     /** How many of the next steps fail, whatever is in them. */
     private final AtomicInteger outage = new AtomicInteger();
+    /** What the first step of a test waits for. */
+    private volatile CountDownLatch asked = new CountDownLatch(0);
     private volatile boolean breaking;
     private volatile Error thrown;
     private Batch batch;
@@ -86,7 +89,10 @@ class FailingStepTest {
 
     private void before(String operation, Object[] arguments) {
         switch (operation) {
-            case "begin" -> batch = (Batch) arguments[0];
+            case "begin" -> {
+                batch = (Batch) arguments[0];
+                awaitUninterruptibly(asked);
+            }
             case "attention" -> {
                 boolean poisoned = IntStream.range(0, batch.rows()).anyMatch(r -> batch.positions()[r] == 1 && batch.tokens()[r] == POISON);
                 if (poisoned && thrown != null) {
@@ -104,6 +110,14 @@ class FailingStepTest {
                 }
             }
             default -> {}
+        }
+    }
+
+    private static void awaitUninterruptibly(CountDownLatch latch) {
+        try {
+            latch.await();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
         }
     }
 
@@ -198,12 +212,14 @@ class FailingStepTest {
     @Test
     void afterAFaultThatPassesAllGoOn() throws Exception {
         List<List<Integer>> expected = alone(12);
+        // No step is made before all have been asked for, so that none can have ended before the fault.
+        asked = new CountDownLatch(1);
+        outage.set(1);
         List<Collected> healthy = new ArrayList<>();
         for (int i = 0; i < 12; i++) {
             healthy.add(healthy(i));
         }
-        healthy.getLast().awaitTokens();
-        outage.set(1);
+        asked.countDown();
         assertOnlyTheseFail(expected, healthy, List.of());
     }
 

@@ -2,6 +2,7 @@ package dev.polyphon.server.config;
 
 import dev.polyphon.runtime.Pooling;
 import dev.polyphon.server.admin.OperationSettings;
+import dev.polyphon.server.http.CorsSettings;
 import dev.polyphon.server.http.HttpSettings;
 import dev.polyphon.server.http.TlsSettings;
 import dev.polyphon.server.observe.AccessLog;
@@ -27,6 +28,7 @@ import java.util.Set;
  * @param adapterFolder folder whose sub-folders are adapters; empty for none
  * @param bundledAdapters whether the demonstration adapters are registered when no folder and no base is named
  * @param drainLimit how long requests under way may take at shutdown
+ * @param cors which pages' scripts may use it
  * @param drainDelay how long the server, no longer ready, goes on accepting at shutdown, so that load balancers notice
  * @param logLevel least level that is logged
  */
@@ -37,6 +39,7 @@ public record PolyphonConfig(
         String adapterFolder,
         boolean bundledAdapters,
         HttpSettings http,
+        CorsSettings cors,
         Duration drainDelay,
         Duration drainLimit,
         RequestLimits limits,
@@ -85,6 +88,7 @@ public record PolyphonConfig(
                 adapters.text("folder", ""),
                 adapters.flag("bundled", true),
                 http(server, root.section("tls")),
+                cors(root.section("cors")),
                 server.duration("drainDelay", Duration.ZERO, Duration.ZERO, HOUR),
                 server.duration("drainLimit", Duration.ofSeconds(30), Duration.ZERO, HOUR),
                 limits(root.section("limits")),
@@ -118,6 +122,10 @@ public record PolyphonConfig(
                 (int) writeHigh,
                 (int) server.bytes("writeLow", 32 << 10, 0, writeHigh),
                 tls(tls));
+    }
+
+    private static CorsSettings cors(Section cors) {
+        return new CorsSettings(Set.copyOf(cors.origins("origins")), cors.duration("maxAge", Duration.ofMinutes(10), Duration.ZERO, Duration.ofDays(1)));
     }
 
     private static TlsSettings tls(Section tls) {

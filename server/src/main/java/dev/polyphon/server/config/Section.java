@@ -80,6 +80,16 @@ final class Section {
         });
     }
 
+    /** Origins of pages as browsers send them (RFC 6454, section 6.2), or the star. */
+    List<String> origins(String key) {
+        return read(key, List.of(), "a list of origins like https://HOST or https://HOST:PORT, or [\"*\"]", value -> {
+            var origins = new ArrayList<String>();
+            value.forEach(element -> origins.add(element.asText()));
+            return value.isArray() && origins.stream().allMatch(origin -> origin.equals("*") || origin.matches("[a-z][a-z0-9+.-]*://[^/\\s]+"))
+                    ? Optional.of(List.copyOf(origins)) : Optional.empty();
+        });
+    }
+
     List<Path> paths(String key) {
         return read(key, List.of(), "a list of folders", value -> {
             if (!value.isArray()) {

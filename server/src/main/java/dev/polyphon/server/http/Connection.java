@@ -412,7 +412,10 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
         for (int i = 0; i < more.size(); i += 2) {
             set(fields, more.get(i), more.get(i + 1));
         }
-        own.forEach((name, value) -> set(fields, name, value));
+        own.forEach((name, value) -> {
+            String before = name.equals("Vary") ? fields.get(HttpHeaderNames.VARY) : null;
+            set(fields, name, before == null ? value : before + ", " + value);
+        });
         if (!stream && (!keepAlive || server.draining() || !version.isKeepAliveDefault())) {
             fields.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
         }

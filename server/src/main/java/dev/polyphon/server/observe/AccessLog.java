@@ -3,6 +3,7 @@ package dev.polyphon.server.observe;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import dev.polyphon.server.http.Request;
+import dev.polyphon.server.http.TraceContext;
 import java.io.IOException;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
@@ -40,6 +41,11 @@ public enum AccessLog {
                 json.writeNumberField("bytes", bytes);
                 json.writeNumberField("milliseconds", nanos / 1000 / 1e3);
                 json.writeBooleanField("whole", whole);
+                TraceContext trace = TraceContext.parse(request.header("traceparent"));
+                if (trace != null) {
+                    json.writeStringField("trace_id", trace.traceId());
+                    json.writeStringField("parent_span_id", trace.parentId());
+                }
                 for (var note : notes.entrySet()) {
                     json.writeFieldName(note.getKey());
                     write(json, note.getValue());
