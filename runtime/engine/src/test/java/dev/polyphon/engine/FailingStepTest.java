@@ -46,6 +46,8 @@ class FailingStepTest {
     private final AtomicInteger failedSequences = new AtomicInteger();
     /** How many of the next steps fail, whatever is in them. */
     private final AtomicInteger outage = new AtomicInteger();
+    /** How many sequences a step must have for an outage to strike it. */
+    private volatile int outageFrom = 1;
     /** What the first step of a test waits for. */
     private volatile CountDownLatch asked = new CountDownLatch(0);
     private volatile boolean breaking;
@@ -98,7 +100,8 @@ class FailingStepTest {
                 if (poisoned && thrown != null) {
                     throw thrown;
                 }
-                if (outage.getAndUpdate(n -> Math.max(0, n - 1)) > 0 || poisoned) {
+                boolean struck = batch.sequences() >= outageFrom && outage.getAndUpdate(n -> Math.max(0, n - 1)) > 0;
+                if (struck || poisoned) {
                     throw new IllegalStateException("an injected fault");
                 }
             }
@@ -212,8 +215,10 @@ class FailingStepTest {
     @Test
     void afterAFaultThatPassesAllGoOn() throws Exception {
         List<List<Integer>> expected = alone(12);
-        // No step is made before all have been asked for, so that none can have ended before the fault.
+        // No step is made before all have been asked for, so that none can have ended before the fault. The first step may have been planned with one
+        // sequence by then; struck, that one would be at fault.
         asked = new CountDownLatch(1);
+        outageFrom = 2;
         outage.set(1);
         List<Collected> healthy = new ArrayList<>();
         for (int i = 0; i < 12; i++) {
