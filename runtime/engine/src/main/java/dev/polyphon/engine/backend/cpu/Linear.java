@@ -10,8 +10,9 @@ import java.util.List;
  * Matrix products of activations with frozen matrices and with the low-rank deltas of adapters, panel by panel. By machine code, quantised panels are
  * multiplied with inputs quantised to 16 bits, which are made first.
  *
- * <p>Deltas that many rows share are added to a panel's sums while these are at hand; the inputs are shrunk before. Deltas of single rows are added to
- * the outputs when all panels are multiplied, because then their factors have been fetched meanwhile.
+ * <p>Deltas that many rows share are added to a panel's sums while these are at hand; the inputs are shrunk before. Deltas of single rows among others
+ * are added to the outputs when all panels are multiplied, because then their factors have been fetched meanwhile. Where there is but one row, memory is busy
+ * with the panels themselves: its deltas are added by each piece to its own outputs, so that nobody waits for all.
  */
 final class Linear implements AutoCloseable {
     /** Multiply-adds below which waking others costs more than it gives. */
@@ -114,7 +115,7 @@ final class Linear implements AutoCloseable {
             quantise(x, firstRow, rows, words);
         }
         Operation operation = Operation.of(x, firstRow, rows, projections, firstPanel, chunk(firstPanel[count], work));
-        if (later) {
+        if (later && rows > 1) {
             multiplyThenAdd(operation);
         } else {
             multiplyAndAdd(operation);
@@ -122,7 +123,8 @@ final class Linear implements AutoCloseable {
     }
 
     private void multiplyAndAdd(Operation operation) {
-        int shrinks = startShrinking();
+        ready = 0;
+        int shrinks = lowRank.pieces();
         pool.run(shrinks + operation.pieces(), (worker, piece) -> {
             if (piece < shrinks) {
                 shrink(piece, scratch[worker]);
@@ -252,6 +254,10 @@ final class Linear implements AutoCloseable {
                 }
                 put(operation, i, panel, row, rows, sums);
             }
+        }
+        if (!later) {
+            int from = operation.from(i, piece);
+            lowRank.expandRows(i, from, operation.to(i, piece) - from);
         }
     }
 

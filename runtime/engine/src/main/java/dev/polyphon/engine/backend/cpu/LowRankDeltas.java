@@ -68,7 +68,7 @@ final class LowRankDeltas implements AutoCloseable {
     /**
      * Takes the deltas of the next operation, and those of one row of these projections together.
      *
-     * @return whether there are some of one row: they are added by {@link #expandRows}, when all inputs are shrunk and all outputs there
+     * @return whether there are some of one row: they are added by {@link #expandRows}, when all inputs are shrunk and the outputs there
      */
     boolean prepare(CpuTensor x, List<LowRank> items, List<Projection> projections) {
         prepare(x, items);
