@@ -3,8 +3,9 @@ package dev.polyphon.engine.backend.cpu;
 import java.io.ByteArrayOutputStream;
 
 /**
- * Writes x86-64 machine code: the few AVX-512 instructions on whole 512-bit registers that the kernels need, encoded as in Intel's Software
- * Developer's Manual, volume 2. Vector registers are numbers from 0 to 31.
+ * Writes x86-64 machine code: the few vector instructions that the kernels need, on whole registers, encoded as in Intel's Software Developer's
+ * Manual, volume 2. They are AVX-512's on 512 bits or AVX2's on 256, whose operation codes are the same. Vector registers are numbers from 0 to 31,
+ * with 256 bits to 15. Where all lanes get one number from memory, 512 bits take it as an operand; 256 need {@link #broadcast} first.
  */
 final class Assembler {
 
@@ -61,12 +62,18 @@ final class Assembler {
     private static final int NO_PREFIX = 0;
     private static final int PREFIX_66 = 1;
 
-    // What a memory operand is; the unit of its displacement when that takes one byte is its size.
+    // What a memory operand is, in bytes of a register of 512 bits; the unit of its displacement when that takes one byte is its size.
     private static final int WHOLE = 64;
     private static final int HALF = 32;
-    private static final int BROADCAST = 4;
+    private static final int ONE = 4;
 
     private final ByteArrayOutputStream code = new ByteArrayOutputStream();
+    private final boolean wide;
+
+    /** @param wide 512 bits, not 256 */
+    Assembler(boolean wide) {
+        this.wide = wide;
+    }
 
     byte[] code() {
         return code.toByteArray();
@@ -80,93 +87,154 @@ final class Assembler {
     // ---- vectors
 
     void load(int to, Memory from) {
-        evex(MAP_0F, NO_PREFIX, 0x10, to, 0, from, WHOLE);
+        vector(MAP_0F, NO_PREFIX, 0x10, to, 0, from, WHOLE);
     }
 
     void store(int from, Memory to) {
-        evex(MAP_0F, NO_PREFIX, 0x11, from, 0, to, WHOLE);
+        vector(MAP_0F, NO_PREFIX, 0x11, from, 0, to, WHOLE);
     }
 
     /** VPMOVSXBW: 32 signed bytes as words. */
     void loadBytesAsWords(int to, Memory from) {
-        evex(MAP_0F38, PREFIX_66, 0x20, to, 0, from, HALF);
+        vector(MAP_0F38, PREFIX_66, 0x20, to, 0, from, HALF);
     }
 
     /** VPMOVZXBW: 32 unsigned bytes as words. */
     void loadUnsignedBytesAsWords(int to, Memory from) {
-        evex(MAP_0F38, PREFIX_66, 0x30, to, 0, from, HALF);
+        vector(MAP_0F38, PREFIX_66, 0x30, to, 0, from, HALF);
     }
 
     /** VPMOVZXWD: 16 words as ints, zeros above. */
     void loadWordsAsInts(int to, Memory from) {
-        evex(MAP_0F38, PREFIX_66, 0x33, to, 0, from, HALF);
+        vector(MAP_0F38, PREFIX_66, 0x33, to, 0, from, HALF);
     }
 
     /** VCVTPH2PS: 16 half floats as floats. */
     void loadHalvesAsFloats(int to, Memory from) {
-        evex(MAP_0F38, PREFIX_66, 0x13, to, 0, from, HALF);
+        vector(MAP_0F38, PREFIX_66, 0x13, to, 0, from, HALF);
     }
 
     void zero(int register) {
-        evex(MAP_0F, PREFIX_66, 0xEF, register, register, register);
+        vector(MAP_0F, PREFIX_66, 0xEF, register, register, register);
     }
 
-    /** VPTERNLOGD with the function that is always true. */
+    /** VPTERNLOGD with the function that is always true; VPCMPEQD. */
     void ones(int register) {
-        evex(MAP_0F3A, PREFIX_66, 0x25, register, register, register);
-        code.write(0xFF);
+        if (wide) {
+            vector(MAP_0F3A, PREFIX_66, 0x25, register, register, register);
+            code.write(0xFF);
+        } else {
+            vector(MAP_0F, PREFIX_66, 0x76, register, register, register);
+        }
     }
 
     void and(int to, int a, int b) {
-        evex(MAP_0F, PREFIX_66, 0xDB, to, a, b);
+        vector(MAP_0F, PREFIX_66, 0xDB, to, a, b);
     }
 
     /** VPSRLW: words, zeros shifted in. */
     void shiftWordsRight(int to, int from, int bits) {
-        evex(MAP_0F, PREFIX_66, 0x71, 2, to, from);
+        vector(MAP_0F, PREFIX_66, 0x71, 2, to, from);
+        code.write(bits);
+    }
+
+    /** VPSLLW: words, zeros shifted in. */
+    void shiftWordsLeft(int to, int from, int bits) {
+        vector(MAP_0F, PREFIX_66, 0x71, 6, to, from);
         code.write(bits);
     }
 
     /** VPSLLD: ints, zeros shifted in. */
     void shiftIntsLeft(int to, int from, int bits) {
-        evex(MAP_0F, PREFIX_66, 0x72, 6, to, from);
+        vector(MAP_0F, PREFIX_66, 0x72, 6, to, from);
         code.write(bits);
     }
 
     /** VPDPWSSD: adds to each int of {@code sum} the products of two signed words of {@code a} with those of the one int at {@code b}. */
     void addWordProducts(int sum, int a, Memory b) {
-        evex(MAP_0F38, PREFIX_66, 0x52, sum, a, b, BROADCAST);
+        vector(MAP_0F38, PREFIX_66, 0x52, sum, a, b, ONE, true);
+    }
+
+    /** VPDPWSSD with two words of each int. */
+    void addWordProducts(int sum, int a, int b) {
+        vector(MAP_0F38, PREFIX_66, 0x52, sum, a, b);
+    }
+
+    /** VPMADDWD: the sums of the products of two signed words of each int. */
+    void wordProducts(int to, int a, int b) {
+        vector(MAP_0F, PREFIX_66, 0xF5, to, a, b);
+    }
+
+    /** VPADDD. */
+    void addInts(int to, int a, int b) {
+        vector(MAP_0F, PREFIX_66, 0xFE, to, a, b);
+    }
+
+    /** VBROADCASTSS: the one float, or int, in all lanes. */
+    void broadcast(int to, Memory one) {
+        vector(MAP_0F38, PREFIX_66, 0x18, to, 0, one, ONE);
     }
 
     void intsToFloats(int to, int from) {
-        evex(MAP_0F, NO_PREFIX, 0x5B, to, 0, from);
+        vector(MAP_0F, NO_PREFIX, 0x5B, to, 0, from);
     }
 
     /** VMULPS with the one float at {@code b}. */
     void multiply(int to, int a, Memory b) {
-        evex(MAP_0F, NO_PREFIX, 0x59, to, a, b, BROADCAST);
+        vector(MAP_0F, NO_PREFIX, 0x59, to, a, b, ONE, true);
+    }
+
+    /** VMULPS. */
+    void multiply(int to, int a, int b) {
+        vector(MAP_0F, NO_PREFIX, 0x59, to, a, b);
     }
 
     /** VFMADD213PS: {@code factor = factor * a + b}. */
     void multiplyAdd(int factor, int a, Memory b) {
-        evex(MAP_0F38, PREFIX_66, 0xA8, factor, a, b, WHOLE);
+        vector(MAP_0F38, PREFIX_66, 0xA8, factor, a, b, WHOLE);
     }
 
     /** VFMADD231PS: {@code sum += a * b} for the one float at {@code b}. */
     void addProduct(int sum, int a, Memory b) {
-        evex(MAP_0F38, PREFIX_66, 0xB8, sum, a, b, BROADCAST);
+        vector(MAP_0F38, PREFIX_66, 0xB8, sum, a, b, ONE, true);
+    }
+
+    /** VFMADD231PS: {@code sum += a * b}. */
+    void addProduct(int sum, int a, int b) {
+        vector(MAP_0F38, PREFIX_66, 0xB8, sum, a, b);
+    }
+
+    /** VFMADD231PS with a whole vector of memory. */
+    void addProducts(int sum, int a, Memory b) {
+        vector(MAP_0F38, PREFIX_66, 0xB8, sum, a, b, WHOLE);
     }
 
     /** Register, register, register. */
-    private void evex(int map, int prefix, int opcode, int reg, int second, int rm) {
-        evex(map, prefix, opcode, reg, second, rm >> 3 & 1, rm >> 4 & 1, false);
+    private void vector(int map, int prefix, int opcode, int reg, int second, int rm) {
+        if (wide) {
+            evex(map, prefix, opcode, reg, second, rm >> 3 & 1, rm >> 4 & 1, false);
+        } else {
+            vex(map, prefix, opcode, reg, second, rm >> 3 & 1, 0);
+        }
         code.write(0xC0 | (reg & 7) << 3 | rm & 7);
     }
 
     /** Register, register, memory. */
-    private void evex(int map, int prefix, int opcode, int reg, int second, Memory rm, int size) {
-        evex(map, prefix, opcode, reg, second, rm.base.number >> 3, rm.indexBit3(), size == BROADCAST);
-        address(reg, rm, size);
+    private void vector(int map, int prefix, int opcode, int reg, int second, Memory rm, int size) {
+        vector(map, prefix, opcode, reg, second, rm, size, false);
+    }
+
+    /** @param toAll whether all lanes get the one number at {@code rm} */
+    private void vector(int map, int prefix, int opcode, int reg, int second, Memory rm, int size, boolean toAll) {
+        if (wide) {
+            evex(map, prefix, opcode, reg, second, rm.base.number >> 3, rm.indexBit3(), toAll);
+            address(reg, rm, size);
+        } else if (toAll) {
+            throw new IllegalStateException("256 bits have no such operand");
+        } else {
+            vex(map, prefix, opcode, reg, second, rm.base.number >> 3, rm.indexBit3());
+            address(reg, rm, 1);
+        }
     }
 
     /** The EVEX prefix and the opcode; bits that extend a register's number are stored inverted. X extends a vector's number or an index. */
@@ -175,6 +243,17 @@ final class Assembler {
         code.write((~reg >> 3 & 1) << 7 | (~x & 1) << 6 | (~b & 1) << 5 | (~reg >> 4 & 1) << 4 | map);
         code.write((~second & 15) << 3 | 4 | prefix);
         code.write(2 << 5 | (broadcast ? 16 : 0) | (~second >> 4 & 1) << 3);
+        code.write(opcode);
+    }
+
+    /** The three bytes of the VEX prefix, with 256 bits, and the opcode. */
+    private void vex(int map, int prefix, int opcode, int reg, int second, int b, int x) {
+        if ((reg | second) > 15) {
+            throw new IllegalStateException("256 bits have 16 registers, not " + Math.max(reg, second));
+        }
+        code.write(0xC4);
+        code.write((~reg >> 3 & 1) << 7 | (~x & 1) << 6 | (~b & 1) << 5 | map);
+        code.write((~second & 15) << 3 | 4 | prefix);
         code.write(opcode);
     }
 

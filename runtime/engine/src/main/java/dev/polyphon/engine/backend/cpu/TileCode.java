@@ -4,15 +4,35 @@ import dev.polyphon.engine.backend.cpu.Assembler.Memory;
 import dev.polyphon.engine.backend.cpu.Assembler.Register;
 
 /**
- * Machine code for register tiles: the sums of a few input rows with one panel of 32 outputs are kept in registers while k runs, outputs along the
- * lanes and inputs broadcast. All have the same six arguments: the panel's elements, its scales, the first input row, the bytes from one input row
- * to the next, the first row of sums (32 floats; rows next to each other), and how many steps of columns.
+ * Machine code for register tiles: the sums of a few input rows with one panel of outputs, two vectors L of floats, are kept in registers while k runs,
+ * outputs along the lanes and inputs broadcast. All have the same six arguments: the panel's elements, its scales, the first input row, the bytes from one input
+ * row to the next, the first row of sums (2 L floats; rows next to each other), and how many steps of columns.
  */
 final class TileCode {
-    /** Input rows of the largest tile of words: two vectors of sums each, and as many registers again for scaling. */
-    static final int MOST_WORD_ROWS = 8;
-    /** Input rows of the largest tile of floats. */
-    static final int MOST_FLOAT_ROWS = 12;
+
+    /**
+     * What the code is written for.
+     *
+     * @param wide 512 bits and 32 registers (AVX-512F and BW), not 256 and 16 (AVX2, FMA and F16C)
+     * @param neural whether products of words are added in the same instruction (AVX-512 VNNI, AVX-VNNI)
+     */
+    record Vectors(boolean wide, boolean neural) {
+        /** Floats in a register, L. */
+        int lanes() {
+            return wide ? 16 : 8;
+        }
+
+        /** Input rows of the largest tile of words: two vectors of sums each, and the registers to make them. */
+        int mostWordRows() {
+            return wide ? 8 : 6;
+        }
+
+        /** Input rows of the largest tile of floats. */
+        int mostFloatRows() {
+            return wide ? 12 : 6;
+        }
+    }
+
     /** Bytes that a step of words brings nearer: a cache line for each pair of columns. */
     static final int BLOCK = 1024;
     /** Columns in a step of floats; what is left over is done in steps of one. */
@@ -30,25 +50,39 @@ final class TileCode {
     private static final Register BLOCKS = Register.RAX;
     private static final Register BLOCK_AT = Register.RBX;
 
-    private static final int VECTOR = 64;
-    private static final int PANEL_ROW = 2 * VECTOR;
     /** How far ahead the elements are asked for, in bytes; about what arrives while a cache line takes to come. */
     private static final int AHEAD = 4096;
 
-    // Vector registers 0 and up hold sums; the others from the end.
-    private static final int W0 = 31;
-    private static final int W1 = 30;
-    private static final int SCALE_0 = 29;
-    private static final int SCALE_1 = 28;
-    private static final int MINIMUM_0 = 27;
-    private static final int MINIMUM_1 = 26;
-    private static final int MASK = 25;
-
-    private final Assembler code = new Assembler();
+    private final Vectors vectors;
+    private final Assembler code;
     private final int rows;
+    /** Bytes of a vector, and of a row of the panel's sums. */
+    private final int vector;
+    private final int panelRow;
 
-    private TileCode(int rows) {
+    // Vector registers 0 and up hold sums; these are the last ones. From minimum0 on there are 32 registers only.
+    private final int w0;
+    private final int w1;
+    private final int input;
+    private final int product;
+    private final int minimum0;
+    private final int minimum1;
+    private final int mask;
+
+    private TileCode(Vectors vectors, int rows) {
+        this.vectors = vectors;
         this.rows = rows;
+        code = new Assembler(vectors.wide());
+        vector = 4 * vectors.lanes();
+        panelRow = 2 * vector;
+        int last = vectors.wide() ? 31 : 15;
+        w0 = last;
+        w1 = last - 1;
+        input = last - 2;
+        product = last - 3;
+        minimum0 = last - 4;
+        minimum1 = last - 5;
+        mask = last - 6;
     }
 
     /**
@@ -56,24 +90,24 @@ final class TileCode {
      * of groups. A step is a record of {@link QuantisedRows}.
      *
      * @param group columns that share a scale, 32 or 16
-     * @param nibbles whether elements are [in / 2][32] nibbles instead of [in / 2][32][2] bytes
+     * @param nibbles whether elements are [in / 2][2 L] nibbles instead of [in / 2][2 L][2] bytes
      * @param minima whether every scale is followed by a minimum
      * @param ahead whether, with each step, a block of {@link #BLOCK} bytes of anything is brought nearer; a seventh argument has their addresses
      */
-    static byte[] words(int rows, int group, boolean nibbles, boolean minima, boolean ahead) {
-        TileCode tile = new TileCode(rows);
+    static byte[] words(Vectors vectors, int rows, int group, boolean nibbles, boolean minima, boolean ahead) {
+        TileCode tile = new TileCode(vectors, rows);
         tile.rowAddresses();
         Assembler code = tile.code;
         if (ahead) {
             code.push(BLOCK_AT);
             code.load(BLOCKS, Register.RSP.at(16));
         }
-        if (nibbles) {
-            code.ones(MASK);
-            code.shiftWordsRight(MASK, MASK, 12);
+        if (nibbles && vectors.wide()) {
+            code.ones(tile.mask);
+            code.shiftWordsRight(tile.mask, tile.mask, 12);
         }
         int start = code.here();
-        int pairBytes = nibbles ? 32 : 64;
+        int pairBytes = nibbles ? tile.vector / 2 : tile.vector;
         if (rows <= 4) {
             for (int line = 0; line < 16 * pairBytes; line += 64) {
                 code.prefetch(ELEMENTS.at(AHEAD + line));
@@ -83,9 +117,9 @@ final class TileCode {
             code.load(BLOCK_AT, BLOCKS.at(0));
             code.add(BLOCKS, 8);
         }
-        int scaleBytes = PANEL_ROW * (minima ? 2 : 1);
+        int scaleBytes = tile.panelRow * (minima ? 2 : 1);
         for (int g = 0; g < 32 / group; g++) {
-            tile.wordProducts(g * group / 2, group / 2, pairBytes, ahead);
+            tile.wordProducts(g * group / 2, group / 2, nibbles, ahead);
             tile.scaleAndAdd(g * scaleBytes, minima);
         }
         code.add(ELEMENTS, 16 * pairBytes);
@@ -99,50 +133,95 @@ final class TileCode {
         return code.code();
     }
 
-    private void wordProducts(int firstPair, int pairs, int pairBytes, boolean ahead) {
+    private void wordProducts(int firstPair, int pairs, boolean nibbles, boolean ahead) {
         for (int r = 0; r < 2 * rows; r++) {
             code.zero(r);
         }
         for (int p = firstPair; p < firstPair + pairs; p++) {
-            Memory at = ELEMENTS.at(p * pairBytes);
-            if (pairBytes == 32) {
-                code.loadUnsignedBytesAsWords(W0, at);
-                code.shiftWordsRight(W1, W0, 4);
-                code.and(W0, W0, MASK);
+            if (nibbles) {
+                loadNibbles(ELEMENTS.at(p * vector / 2));
             } else {
-                code.loadBytesAsWords(W0, at);
-                code.loadBytesAsWords(W1, at.plus(32));
+                code.loadBytesAsWords(w0, ELEMENTS.at(p * vector));
+                code.loadBytesAsWords(w1, ELEMENTS.at(p * vector + vector / 2));
             }
             if (ahead) {
                 code.prefetchFar(BLOCK_AT.at(BLOCK / 16 * p));
             }
             for (int r = 0; r < rows; r++) {
-                Memory x = row(r).plus(4 * p);
-                code.addWordProducts(2 * r, W0, x);
-                code.addWordProducts(2 * r + 1, W1, x);
+                addWordProducts(r, row(r).plus(4 * p));
             }
         }
     }
 
+    /** The lower nibbles of some bytes as words, and the upper ones. */
+    private void loadNibbles(Memory from) {
+        code.loadUnsignedBytesAsWords(w0, from);
+        code.shiftWordsRight(w1, w0, 4);
+        if (vectors.wide()) {
+            code.and(w0, w0, mask);
+        } else {
+            // There is no register left for a mask.
+            code.shiftWordsLeft(w0, w0, 12);
+            code.shiftWordsRight(w0, w0, 12);
+        }
+    }
+
+    private void addWordProducts(int r, Memory x) {
+        if (vectors.wide() && vectors.neural()) {
+            code.addWordProducts(2 * r, w0, x);
+            code.addWordProducts(2 * r + 1, w1, x);
+            return;
+        }
+        code.broadcast(input, x);
+        if (vectors.neural()) {
+            code.addWordProducts(2 * r, w0, input);
+            code.addWordProducts(2 * r + 1, w1, input);
+        } else {
+            code.wordProducts(product, w0, input);
+            code.addInts(2 * r, 2 * r, product);
+            code.wordProducts(product, w1, input);
+            code.addInts(2 * r + 1, 2 * r + 1, product);
+        }
+    }
+
     private void scaleAndAdd(int scales, boolean minima) {
-        code.load(SCALE_0, SCALES.at(scales));
-        code.load(SCALE_1, SCALES.at(scales + VECTOR));
-        if (minima) {
-            code.load(MINIMUM_0, SCALES.at(scales + PANEL_ROW));
-            code.load(MINIMUM_1, SCALES.at(scales + PANEL_ROW + VECTOR));
+        code.load(w0, SCALES.at(scales));
+        code.load(w1, SCALES.at(scales + vector));
+        Memory minimum = SCALES.at(scales + panelRow);
+        if (minima && vectors.wide()) {
+            code.load(minimum0, minimum);
+            code.load(minimum1, minimum.plus(vector));
         }
         for (int r = 0; r < rows; r++) {
-            for (int half = 0; half < 2; half++) {
-                int sum = 2 * r + half;
-                Memory to = SUMS.at(sum * VECTOR);
-                code.intsToFloats(sum, sum);
-                code.multiply(sum, sum, row(r).plus(QuantisedRows.SCALE));
-                code.multiplyAdd(sum, half == 0 ? SCALE_0 : SCALE_1, to);
-                if (minima) {
-                    code.addProduct(sum, half == 0 ? MINIMUM_0 : MINIMUM_1, row(r).plus(QuantisedRows.SUM));
-                }
-                code.store(sum, to);
+            Memory to = SUMS.at(r * panelRow);
+            multiply(r, row(r).plus(QuantisedRows.SCALE));
+            code.multiplyAdd(2 * r, w0, to);
+            code.multiplyAdd(2 * r + 1, w1, to.plus(vector));
+            Memory sum = row(r).plus(QuantisedRows.SUM);
+            if (minima && vectors.wide()) {
+                code.addProduct(2 * r, minimum0, sum);
+                code.addProduct(2 * r + 1, minimum1, sum);
+            } else if (minima) {
+                code.broadcast(input, sum);
+                code.addProducts(2 * r, input, minimum);
+                code.addProducts(2 * r + 1, input, minimum.plus(vector));
             }
+            code.store(2 * r, to);
+            code.store(2 * r + 1, to.plus(vector));
+        }
+    }
+
+    /** Makes floats of a row's sums, times the one at {@code by}. */
+    private void multiply(int r, Memory by) {
+        code.intsToFloats(2 * r, 2 * r);
+        code.intsToFloats(2 * r + 1, 2 * r + 1);
+        if (vectors.wide()) {
+            code.multiply(2 * r, 2 * r, by);
+            code.multiply(2 * r + 1, 2 * r + 1, by);
+        } else {
+            code.broadcast(input, by);
+            code.multiply(2 * r, 2 * r, input);
+            code.multiply(2 * r + 1, 2 * r + 1, input);
         }
     }
 
@@ -159,19 +238,19 @@ final class TileCode {
     }
 
     /**
-     * {@code sums[r][j] += Σ_k w[k][j] · x[r][k]} in the order of k. Elements are [in][32], inputs f32; a step is {@link #FLOAT_STEP} columns.
+     * {@code sums[r][j] += Σ_k w[k][j] · x[r][k]} in the order of k. Elements are [in][2 L], inputs f32; a step is {@link #FLOAT_STEP} columns.
      *
-     * @param pairs elements are [in / 2][2][16] instead, a step as many pairs of columns; the first 16 sums are of even columns, the others of odd ones
+     * @param pairs elements are [in / 2][2][L] instead, a step as many pairs of columns; the first L sums are of even columns, the others of odd ones
      */
-    static byte[] floats(int rows, Floats type, int columns, boolean pairs) {
-        TileCode tile = new TileCode(rows);
+    static byte[] floats(Vectors vectors, int rows, Floats type, int columns, boolean pairs) {
+        TileCode tile = new TileCode(vectors, rows);
         Assembler code = tile.code;
         tile.rowAddresses();
         for (int s = 0; s < 2 * rows; s++) {
-            code.load(s, SUMS.at(s * VECTOR));
+            code.load(s, SUMS.at(s * tile.vector));
         }
         int start = code.here();
-        int half = 16 * type.bytes();
+        int half = vectors.lanes() * type.bytes();
         int xBytes = pairs ? 8 : 4;
         for (int k = 0; k < columns; k++) {
             if (rows <= 4 && k * 2 * half % 64 == 0) {
@@ -180,19 +259,18 @@ final class TileCode {
                     code.prefetch(ELEMENTS.at(AHEAD + k * 2 * half + 64));
                 }
             }
-            tile.loadFloats(type, W0, ELEMENTS.at(k * 2 * half));
-            tile.loadFloats(type, W1, ELEMENTS.at(k * 2 * half + half));
+            tile.loadFloats(type, tile.w0, ELEMENTS.at(k * 2 * half));
+            tile.loadFloats(type, tile.w1, ELEMENTS.at(k * 2 * half + half));
             for (int r = 0; r < rows; r++) {
                 Memory x = tile.row(r).plus(xBytes * k);
-                code.addProduct(2 * r, W0, x);
-                code.addProduct(2 * r + 1, W1, pairs ? x.plus(4) : x);
+                tile.addProducts(r, x, pairs ? x.plus(4) : x);
             }
         }
         code.add(ELEMENTS, columns * 2 * half);
         tile.nextColumns(xBytes * columns);
         code.loop(STEPS, start);
         for (int s = 0; s < 2 * rows; s++) {
-            code.store(s, SUMS.at(s * VECTOR));
+            code.store(s, SUMS.at(s * tile.vector));
         }
         code.end();
         return code.code();
@@ -202,8 +280,8 @@ final class TileCode {
      * Adds {@link RowDelta}s to their rows, for some panels of outputs: the tile of one row, for many rows in one call. Arguments are the table, how many
      * entries it has, the first panel, and how many panels. An entry's panels follow each other, so that its B is read as one stream.
      */
-    static byte[] rowDeltas(Floats type) {
-        TileCode tile = new TileCode(1);
+    static byte[] rowDeltas(Vectors vectors, Floats type) {
+        TileCode tile = new TileCode(vectors, 1);
         Assembler code = tile.code;
         Register table = Register.RDI;
         Register entries = Register.RSI;
@@ -214,38 +292,52 @@ final class TileCode {
         Register input = Register.R10;
         Register steps = Register.R11;
         Register left = Register.RAX;
-        int half = 16 * type.bytes();
+        int half = vectors.lanes() * type.bytes();
 
         int entry = code.here();
         code.load(b, table.at(RowDelta.PANEL_BYTES));
         code.multiply(b, firstPanel);
         code.add(b, table.at(RowDelta.B));
-        code.multiply(out, firstPanel, PANEL_ROW);
+        code.multiply(out, firstPanel, tile.panelRow);
         code.add(out, table.at(RowDelta.OUT));
         code.address(left, panels.at(0));
         int panel = code.here();
         code.load(0, out.at(0));
-        code.load(1, out.at(VECTOR));
+        code.load(1, out.at(tile.vector));
         code.load(input, table.at(RowDelta.INPUT));
         code.load(steps, table.at(RowDelta.STEPS));
         int columns = code.here();
         for (int k = 0; k < RowDelta.COLUMNS; k++) {
-            tile.loadFloats(type, W0, b.at(k * 2 * half));
-            tile.loadFloats(type, W1, b.at(k * 2 * half + half));
-            code.addProduct(0, W0, input.at(4 * k));
-            code.addProduct(1, W1, input.at(4 * k));
+            tile.loadFloats(type, tile.w0, b.at(k * 2 * half));
+            tile.loadFloats(type, tile.w1, b.at(k * 2 * half + half));
+            tile.addProducts(0, input.at(4 * k), input.at(4 * k));
         }
         code.add(b, RowDelta.COLUMNS * 2 * half);
         code.add(input, 4 * RowDelta.COLUMNS);
         code.loop(steps, columns);
         code.store(0, out.at(0));
-        code.store(1, out.at(VECTOR));
-        code.add(out, PANEL_ROW);
+        code.store(1, out.at(tile.vector));
+        code.add(out, tile.panelRow);
         code.loop(left, panel);
         code.add(table, RowDelta.BYTES);
         code.loop(entries, entry);
         code.end();
         return code.code();
+    }
+
+    /** Adds the panel's two vectors of elements, times the floats at these places, to a row's sums. */
+    private void addProducts(int r, Memory x0, Memory x1) {
+        if (vectors.wide()) {
+            code.addProduct(2 * r, w0, x0);
+            code.addProduct(2 * r + 1, w1, x1);
+        } else {
+            code.broadcast(input, x0);
+            code.addProduct(2 * r, w0, input);
+            if (!x1.equals(x0)) {
+                code.broadcast(input, x1);
+            }
+            code.addProduct(2 * r + 1, w1, input);
+        }
     }
 
     private void loadFloats(Floats type, int to, Memory from) {

@@ -3,11 +3,12 @@ package dev.polyphon.engine.backend.cpu;
 import dev.polyphon.engine.weights.DType;
 
 /**
- * Panels of quantised elements for products of integers, 32 rows wide: a panel has its {@link GroupScales} first, then its elements, columns in pairs
- * as VPDPWSSD takes them: signed bytes [in / 2][WIDTH][2], or nibbles [in / 2][16][2], the lower nibble for rows 0 to 15 and the upper one for 16 to 31.
+ * Panels of quantised elements for products of integers: a panel has its {@link GroupScales} first, then its elements, columns in pairs as VPDPWSSD and
+ * VPMADDWD take them: signed bytes [in / 2][WIDTH][2], or nibbles [in / 2][WIDTH / 2][2], the lower nibbles for the first half of the rows.
  */
 final class WordPanels extends Panels {
-    private static final int WIDTH = 32;
+    private static final int WIDTH = Panels.WIDTH;
+    private static final int HALF = WIDTH / 2;
     private static final long ROW = 4L * WIDTH;
 
     private final DType type;
@@ -16,6 +17,7 @@ final class WordPanels extends Panels {
     private final long elements;
     private final MachineCode[] tiles;
     private final MachineCode[] tilesAhead;
+    private final int mostRows;
 
     WordPanels(DType type, int out, int in, MachineTiles code) {
         GroupScales scales = new GroupScales(type);
@@ -26,6 +28,7 @@ final class WordPanels extends Panels {
         this.nibbles = Quants.nibbles(type);
         this.elements = scales.bytes(in);
         this.tiles = code.words(scales.group(), nibbles, scales.minima(), false);
+        this.mostRows = code.vectors().mostWordRows();
         this.tilesAhead = code.words(scales.group(), nibbles, scales.minima(), true);
     }
 
@@ -39,14 +42,14 @@ final class WordPanels extends Panels {
             long to = element(panel, block * q.length, i);
             for (int k = 0; k < q.length; k += 2, to += nibbles ? WIDTH : 2 * WIDTH) {
                 int pair = q[k] & 0xFF | q[k + 1] << 8;
-                Lanes.setShort(to, (short) (nibbles ? Lanes.getShort(to) | pair << i / 16 * 4 : pair));
+                Lanes.setShort(to, (short) (nibbles ? Lanes.getShort(to) | pair << i / HALF * 4 : pair));
             }
         }
     }
 
     private long element(long panel, int column, int i) {
         long pair = column / 2;
-        return panel + elements + column % 2 + (nibbles ? pair * WIDTH + i % 16 * 2 : (pair * WIDTH + i) * 2);
+        return panel + elements + column % 2 + (nibbles ? pair * WIDTH + i % HALF * 2 : (pair * WIDTH + i) * 2);
     }
 
     @Override
@@ -56,7 +59,7 @@ final class WordPanels extends Panels {
 
     /** How many blocks {@link #multiply} brings nearer for so many rows. */
     int blocksAhead(int rows) {
-        return (rows + TileCode.MOST_WORD_ROWS - 1) / TileCode.MOST_WORD_ROWS * (in() / QuantisedRows.COLUMNS);
+        return (rows + mostRows - 1) / mostRows * (in() / QuantisedRows.COLUMNS);
     }
 
     /**
@@ -73,7 +76,7 @@ final class WordPanels extends Panels {
             long expanded = scales.expand(at, k, length, scratch);
             long stretch = element(at, k, 0);
             for (int r = 0; r < rows; ) {
-                int tile = Math.min(rows - r, TileCode.MOST_WORD_ROWS);
+                int tile = Math.min(rows - r, mostRows);
                 int steps = length / QuantisedRows.COLUMNS;
                 tiles[tile].call(stretch, expanded, x + r * xBytes + QuantisedRows.rowBytes(k), xBytes, sums + r * ROW, steps, ahead);
                 ahead += 8L * steps;
@@ -91,7 +94,7 @@ final class WordPanels extends Panels {
             for (int i = 0; i < WIDTH; i++) {
                 int q = Lanes.getByte(element(panel, from + k, i));
                 if (nibbles) {
-                    q = q >> i / 16 * 4 & 15;
+                    q = q >> i / HALF * 4 & 15;
                 }
                 float minimum = step == 2 ? Lanes.get(row + ROW + 4L * i) : 0;
                 Lanes.set(to + k * ROW + 4L * i, Math.fma(q, Lanes.get(row + 4L * i), minimum));

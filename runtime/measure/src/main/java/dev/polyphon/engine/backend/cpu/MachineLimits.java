@@ -1,7 +1,9 @@
 package dev.polyphon.engine.backend.cpu;
 
 import dev.polyphon.engine.backend.cpu.Assembler.Register;
+import dev.polyphon.engine.backend.cpu.TileCode.Vectors;
 import java.util.Optional;
+import java.util.function.ObjIntConsumer;
 import jdk.incubator.vector.FloatVector;
 
 /**
@@ -14,12 +16,13 @@ public final class MachineLimits implements AutoCloseable {
     /** Multiply-adds of one call of {@link #words}. */
     public static final long WORD_PRODUCTS = 2 * FLOAT_PRODUCTS;
 
-    private static final int SUMS = 24;
+    private static final int SUMS = 12;
     private static final int LINES = 16;
     private static final long LINE = 64;
     private static final int AHEAD = 4096;
 
-    private static final Optional<MachineCode[]> CODE = MachineTiles.find().map(_ -> MachineCode.of(reading(), products(false), products(true)));
+    private static final Optional<MachineCode[]> CODE =
+            MachineTiles.find().map(tiles -> MachineCode.of(reading(tiles.vectors()), floats(tiles.vectors()), words(tiles.vectors())));
 
     private final NativeMemory memory;
     private final long bytes;
@@ -96,22 +99,24 @@ public final class MachineLimits implements AutoCloseable {
         return a.add(b).add(c).add(d).add(e.add(f).add(g).add(h)).add(i.add(j).add(k).add(l)).lane(0);
     }
 
-    /** {@link #FLOAT_PRODUCTS} fused multiply-adds by machine code, one factor from the nearest cache. */
+    /** {@link #FLOAT_PRODUCTS} fused multiply-adds of registers by machine code. */
     public void floatsByCode() {
-        CODE.orElseThrow()[1].call(memory.address(), FLOAT_PRODUCTS / (SUMS * 16), 0, 0, 0, 0, 0);
+        CODE.orElseThrow()[1].call(memory.address(), FLOAT_PRODUCTS / (SUMS * Lanes.L), 0, 0, 0, 0, 0);
     }
 
-    /** {@link #WORD_PRODUCTS} multiply-adds of 16-bit integers (VPDPWSSD), one pair of factors from the nearest cache. */
+    /** {@link #WORD_PRODUCTS} multiply-adds of 16-bit integers in registers (VPDPWSSD, or VPMADDWD and VPADDD). */
     public void words() {
-        CODE.orElseThrow()[2].call(memory.address(), WORD_PRODUCTS / (SUMS * 32), 0, 0, 0, 0, 0);
+        CODE.orElseThrow()[2].call(memory.address(), WORD_PRODUCTS / (SUMS * 2 * Lanes.L), 0, 0, 0, 0, 0);
     }
 
-    private static byte[] reading() {
-        Assembler code = new Assembler();
+    private static byte[] reading(Vectors vectors) {
+        Assembler code = new Assembler(vectors.wide());
         int start = code.here();
         for (int i = 0; i < LINES; i++) {
             code.prefetch(Register.RDI.at(AHEAD + 64 * i));
-            code.load(i, Register.RDI.at(64 * i));
+            for (int at = 0; at < LINE; at += 4 * vectors.lanes()) {
+                code.load(i, Register.RDI.at(64 * i + at));
+            }
         }
         code.add(Register.RDI, 64 * LINES);
         code.loop(Register.RSI, start);
@@ -119,19 +124,29 @@ public final class MachineLimits implements AutoCloseable {
         return code.code();
     }
 
-    private static byte[] products(boolean words) {
-        Assembler code = new Assembler();
-        int factor = SUMS;
-        for (int i = 0; i <= factor; i++) {
+    private static byte[] floats(Vectors vectors) {
+        return products(vectors, (code, sum) -> code.addProduct(sum, SUMS, SUMS + 1));
+    }
+
+    private static byte[] words(Vectors vectors) {
+        return products(vectors, (code, sum) -> {
+            if (vectors.neural()) {
+                code.addWordProducts(sum, SUMS, SUMS + 1);
+            } else {
+                code.wordProducts(SUMS + 2, SUMS, SUMS + 1);
+                code.addInts(sum, sum, SUMS + 2);
+            }
+        });
+    }
+
+    private static byte[] products(Vectors vectors, ObjIntConsumer<Assembler> product) {
+        Assembler code = new Assembler(vectors.wide());
+        for (int i = 0; i < SUMS + 2; i++) {
             code.zero(i);
         }
         int start = code.here();
         for (int i = 0; i < SUMS; i++) {
-            if (words) {
-                code.addWordProducts(i, factor, Register.RDI.at(4 * i));
-            } else {
-                code.addProduct(i, factor, Register.RDI.at(4 * i));
-            }
+            product.accept(code, i);
         }
         code.loop(Register.RSI, start);
         code.end();
