@@ -118,7 +118,16 @@ final class Logits {
             weight.intoArray(weights, i, rest);
             sum = sum.add(weight, rest);
         }
-        return sum.reduceLanes(VectorOperators.ADD);
+        return sum(sum);
+    }
+
+    /** The lanes in their order: {@code reduceLanes} may take another one when it is compiled, and the same logits would have other probabilities. */
+    private static float sum(FloatVector lanes) {
+        float sum = 0;
+        for (float lane : lanes.toArray()) {
+            sum += lane;
+        }
+        return sum;
     }
 
     /** e^x for x of at most 0: x = n ln 2 + r, a polynomial for e^r (Cephes, expf), n into the exponent. */
