@@ -81,6 +81,8 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
     private ChannelHandlerContext ctx;
     private Deadlines deadlines;
     private Phase phase = Phase.IDLE;
+    /** Of the request that is read or answered; null for one whose header cannot be read. */
+    private String requestId;
     private RequestReader reader;
     private Exchange exchange;
     /** Where the body goes of a request that is being answered while it comes; null once it is complete. */
@@ -163,6 +165,9 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
             return;
         }
         if (message.decoderResult().isFailure()) {
+            if (message instanceof HttpRequest) {
+                requestId = null;
+            }
             switch (message.decoderResult().cause()) {
                 case TooLongHttpLineException _ ->
                     refuse(414, "The request line is too long: at most " + settings.maxRequestLine() + " bytes are allowed.");
@@ -174,7 +179,8 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
         }
         if (message instanceof HttpRequest head) {
             version = head.protocolVersion();
-            reader = new RequestReader(head, settings.maxBody(), System.nanoTime(), ctx.channel().remoteAddress());
+            requestId = RequestId.of(head.headers().get(RequestId.HEADER));
+            reader = new RequestReader(requestId, head, settings.maxBody(), System.nanoTime(), ctx.channel().remoteAddress());
             RequestReader.Refusal refusal = reader.check();
             if (refusal != null) {
                 refuse(refusal.status(), refusal.message());
@@ -409,6 +415,7 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
         var fields = response.headers();
         fields.set(HttpHeaderNames.DATE, server.date());
         fields.set(HttpHeaderNames.CONTENT_TYPE, contentType);
+        fields.set(RequestId.HEADER, AsciiString.of(requestId == null ? RequestId.fresh() : requestId));
         for (int i = 0; i < more.size(); i += 2) {
             set(fields, more.get(i), more.get(i + 1));
         }

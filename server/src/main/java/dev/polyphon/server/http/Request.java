@@ -8,6 +8,7 @@ import java.util.Map;
 /**
  * A request that was read to its end.
  *
+ * @param id names it to its client and in the logs: what the client calls it, or made here
  * @param method in upper case; a HEAD request is handled as GET and its body left out
  * @param path percent-decoded, without the query
  * @param rawPath as sent, without the query: a slash in it parts segments, one that was encoded does not
@@ -18,7 +19,7 @@ import java.util.Map;
  * @param received {@link System#nanoTime()} when the header had been read
  */
 public record Request(
-        String method, String path, String rawPath, Map<String, List<String>> query, HttpHeaders headers, byte[] body, SocketAddress remote, long received) {
+        String id, String method, String path, String rawPath, Map<String, List<String>> query, HttpHeaders headers, byte[] body, SocketAddress remote, long received) {
 
     /** Method and path on one line, for logs: whatever could start another line is replaced. */
     public String line() {
@@ -27,7 +28,7 @@ public record Request(
 
     /** The same, received at another time: one of several requests in one. */
     public Request receivedAt(long time) {
-        return new Request(method, path, rawPath, query, headers, body, remote, time);
+        return new Request(id, method, path, rawPath, query, headers, body, remote, time);
     }
 
     /** The header's first value, or null. */

@@ -21,6 +21,7 @@ final class RequestReader {
     /** Memory taken on the mere announcement of a body; more only when it comes. */
     private static final int FIRST_PIECE = 16 << 10;
 
+    private final String id;
     private final HttpRequest head;
     private final int maxBody;
     private final long received;
@@ -30,7 +31,8 @@ final class RequestReader {
     private byte[] body = EMPTY;
     private int length;
 
-    RequestReader(HttpRequest head, int maxBody, long received, SocketAddress remote) {
+    RequestReader(String id, HttpRequest head, int maxBody, long received, SocketAddress remote) {
+        this.id = id;
         this.head = head;
         this.maxBody = maxBody;
         this.received = received;
@@ -125,7 +127,7 @@ final class RequestReader {
     /** The request as far as it has been read: to the end, or to the end of its header. */
     Request request() {
         byte[] whole = length == body.length ? body : Arrays.copyOf(body, length);
-        return new Request(head.method().name(), target.path(), target.rawPath(), target.parameters(), head.headers(), whole, remote, received);
+        return new Request(id, head.method().name(), target.path(), target.rawPath(), target.parameters(), head.headers(), whole, remote, received);
     }
 
     /** The path and query of a target in absolute form, which every server must accept (RFC 9112, section 3.2.2). */

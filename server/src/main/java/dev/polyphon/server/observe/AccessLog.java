@@ -22,8 +22,8 @@ public enum AccessLog {
     TEXT {
         @Override
         void answered(Request request, String route, Map<String, Object> notes, int status, long bytes, long nanos, boolean whole) {
-            LINES.info("{} \"{}\" {} {} B {} ms{}", request.remote(), request.line(), status, bytes, String.format(Locale.ROOT, "%.1f", nanos / 1e6),
-                    whole ? "" : " cut");
+            LINES.info("{} \"{}\" {} {} B {} ms{} {}", request.remote(), request.line(), status, bytes, String.format(Locale.ROOT, "%.1f", nanos / 1e6),
+                    whole ? "" : " cut", request.id());
         }
     },
     JSON {
@@ -33,6 +33,7 @@ public enum AccessLog {
             try (JsonGenerator json = FACTORY.createGenerator(line)) {
                 json.writeStartObject();
                 json.writeStringField("time", Instant.now().toString());
+                json.writeStringField("requestId", request.id());
                 json.writeStringField("remote", String.valueOf(request.remote()));
                 json.writeStringField("method", request.method());
                 json.writeStringField("path", request.path());

@@ -38,7 +38,7 @@ final class EmbeddingsReply implements Reply {
     /** Many vectors are much to write, too much for the event loop. */
     @Override
     public void done(Usage usage) {
-        exchange.offload(() -> exchange.respond(Response.json(200, Json.bytes(json -> write(json, usage))).with("X-Request-Id", request.id())));
+        exchange.offload(() -> exchange.respond(Response.json(200, Json.bytes(json -> write(json, usage)))));
     }
 
     private void write(JsonGenerator json, Usage usage) throws IOException {

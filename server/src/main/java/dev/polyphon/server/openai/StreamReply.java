@@ -66,7 +66,7 @@ final class StreamReply implements Reply {
         if (batch != null) {
             if (!begun) {
                 begun = true;
-                exchange.begin(200, TYPE, Map.of("Cache-Control", "no-cache", "X-Accel-Buffering", "no", "X-Request-Id", format.id()));
+                exchange.begin(200, TYPE, Map.of("Cache-Control", "no-cache", "X-Accel-Buffering", "no"));
             }
             ByteBuf full = batch;
             batch = null;

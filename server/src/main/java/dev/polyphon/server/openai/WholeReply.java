@@ -17,7 +17,7 @@ final class WholeReply extends CollectedReply {
 
     @Override
     protected void done(List<Choice> choices, Usage usage) {
-        exchange.respond(Response.json(200, Json.bytes(json -> format.whole(json, choices, usage))).with("X-Request-Id", format.id()));
+        exchange.respond(Response.json(200, Json.bytes(json -> format.whole(json, choices, usage))));
     }
 
     @Override

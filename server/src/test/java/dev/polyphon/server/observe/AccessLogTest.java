@@ -31,7 +31,7 @@ class AccessLogTest {
         log.setLevel(Level.INFO);
         log.setAdditive(false);
         try (var server = new TestServer(settings)) {
-            server.get("/no%0a%22such");
+            server.get("/no%0a%22such", "X-Request-Id", "mine-1");
             server.post("/v1/completions", "{\"model\":\"french\",\"prompt\":\"a b c\"}");
             eventually("both are logged", () -> lines.size() == 2);
         } finally {
@@ -47,6 +47,7 @@ class AccessLogTest {
         var refused = TestServer.parse(lines.getFirst());
         assertThat(refused.path("path").asText()).isEqualTo("/no\n\"such");
         assertThat(refused.path("status").asInt()).isEqualTo(404);
+        assertThat(refused.path("requestId").asText()).isEqualTo("mine-1");
         var answer = TestServer.parse(lines.getLast());
         assertThat(answer.path("route").asText()).isEqualTo("/v1/completions");
         assertThat(answer.path("model").asText()).isEqualTo(FakeRuntime.BASE);
@@ -61,7 +62,7 @@ class AccessLogTest {
     @Test
     void writesALineToRead() {
         var lines = logged("access", "log.access=true");
-        assertThat(lines.getFirst()).contains("\"GET /no?\"such\" 404");
+        assertThat(lines.getFirst()).contains("\"GET /no?\"such\" 404").endsWith(" mine-1");
         assertThat(lines.getLast()).contains("\"POST /v1/completions\" 200");
     }
 }

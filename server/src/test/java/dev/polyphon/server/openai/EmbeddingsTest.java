@@ -41,7 +41,6 @@ class EmbeddingsTest {
         assertThat(answer.status()).isEqualTo(200);
         assertThat(answer.body()).isEqualTo("{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":[3.0,0.0,0.0,1.0]}],"
                 + "\"model\":\"" + FakeRuntime.BASE + "\",\"usage\":{\"prompt_tokens\":3,\"total_tokens\":3}}");
-        assertThat(answer.header("X-Request-Id")).startsWith("embd-");
     }
 
     @Test
