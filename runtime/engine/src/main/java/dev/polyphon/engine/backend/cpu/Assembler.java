@@ -11,7 +11,7 @@ final class Assembler {
 
     /**
      * General registers. The System V ABI passes the first six integers in RDI, RSI, RDX, RCX, R8 and R9, the others above the return address on the
-     * stack. A function may change all but RBX and RSP, which it must restore.
+     * stack. A function may change all but RBX, RBP and RSP, which it must restore.
      */
     enum Register {
         RAX(0),
@@ -19,6 +19,7 @@ final class Assembler {
         RDX(2),
         RBX(3),
         RSP(4),
+        RBP(5),
         RSI(6),
         RDI(7),
         R8(8),
@@ -150,12 +151,7 @@ final class Assembler {
         code.write(bits);
     }
 
-    /** VPDPWSSD: adds to each int of {@code sum} the products of two signed words of {@code a} with those of the one int at {@code b}. */
-    void addWordProducts(int sum, int a, Memory b) {
-        vector(MAP_0F38, PREFIX_66, 0x52, sum, a, b, ONE, true);
-    }
-
-    /** VPDPWSSD with two words of each int. */
+    /** VPDPWSSD: adds to each int of {@code sum} the products of the two signed words of an int of {@code a} with those of {@code b}. */
     void addWordProducts(int sum, int a, int b) {
         vector(MAP_0F38, PREFIX_66, 0x52, sum, a, b);
     }

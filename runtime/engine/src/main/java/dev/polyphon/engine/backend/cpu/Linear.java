@@ -217,16 +217,16 @@ final class Linear implements AutoCloseable {
     }
 
     private void quantise(CpuTensor x, int firstRow, int rows, int columns) {
-        long rowBytes = QuantisedRows.rowBytes(columns);
-        if (quantised.bytes() < rows * rowBytes) {
+        long bytes = QuantisedRows.bytes(rows, columns);
+        if (quantised.bytes() < bytes) {
             quantised.close();
-            quantised = new NativeMemory(rows * rowBytes * 3 / 2);
+            quantised = new NativeMemory(bytes * 3 / 2);
         }
         long to = quantised.address();
         int chunk = Math.max(1, QUANTISED_AT_ONCE / columns);
         pool.run((rows + chunk - 1) / chunk, (_, piece) -> {
             for (int r = piece * chunk; r < Math.min(rows, (piece + 1) * chunk); r++) {
-                QuantisedRows.quantise(x.row(firstRow + r), columns, to + r * rowBytes);
+                QuantisedRows.quantise(x.row(firstRow + r), columns, to + (long) r * QuantisedRows.RECORD, (long) rows * QuantisedRows.RECORD);
             }
         });
     }
@@ -246,7 +246,7 @@ final class Linear implements AutoCloseable {
         for (int row = 0; row < operation.rows; row += ROWS) {
             int rows = Math.min(ROWS, operation.rows - row);
             for (int panel = operation.from(i, piece); panel < operation.to(i, piece); panel++) {
-                long sums = scratch.bytes(rows * SUMS);
+                long sums = scratch.bytes((rows + Panels.SPARE_ROWS) * SUMS);
                 multiply(operation, i, panel, row, rows, later, sums, scratch);
                 if (!later) {
                     await(before);
@@ -273,14 +273,14 @@ final class Linear implements AutoCloseable {
             Lanes.copy(bias.row(0) + 4L * column, sums + r * SUMS, 4L * width);
         }
         if (w instanceof WordPanels words) {
-            long rowBytes = QuantisedRows.rowBytes(w.in());
             long ahead = 0;
             if (later) {
                 int blocks = words.blocksAhead(rows);
                 ahead = scratch.blocks(blocks);
                 lowRank.ahead(i, panel, operation.firstPanel[i] + panel, operation.panels(), ahead, blocks);
             }
-            words.multiply(panel, quantised.address() + row * rowBytes, rowBytes, rows, sums, ahead, scratch);
+            long record = QuantisedRows.RECORD;
+            words.multiply(panel, quantised.address() + row * record, operation.rows * record, rows, sums, ahead, scratch);
         } else {
             w.multiply(panel, operation.x.row(operation.firstRow + row), operation.x.rowBytes(), rows, sums, scratch);
         }

@@ -6,11 +6,11 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 
-/** Code written at run time, called like a C function of seven integers. */
+/** Code written at run time, called like a C function of eight integers. */
 final class MachineCode {
     private static final MethodHandle CALL = Linker.nativeLinker().downcallHandle(
             FunctionDescriptor.ofVoid(ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG,
-                    ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG),
+                    ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG),
             Linker.Option.critical(false));
 
     private final MemorySegment entry;
@@ -38,9 +38,9 @@ final class MachineCode {
     }
 
     /** Runs it. It must not take long: the collector waits for it. */
-    void call(long a, long b, long c, long d, long e, long f, long g) {
+    void call(long a, long b, long c, long d, long e, long f, long g, long h) {
         try {
-            CALL.invokeExact(entry, a, b, c, d, e, f, g);
+            CALL.invokeExact(entry, a, b, c, d, e, f, g, h);
         } catch (Throwable t) {
             throw new IllegalStateException(t);
         }

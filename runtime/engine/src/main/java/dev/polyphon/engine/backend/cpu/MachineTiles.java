@@ -113,7 +113,7 @@ final class MachineTiles {
      * @param table the first of them
      */
     void addRowDeltas(Floats type, long table, int count, int firstPanel, int panels) {
-        rowDeltas[type.ordinal()].call(table, count, firstPanel, panels, 0, 0, 0);
+        rowDeltas[type.ordinal()].call(table, count, firstPanel, panels, 0, 0, 0, 0);
     }
 
     private void multiply(int kind, int elementBytes, int stepBytes, long w, long x, long xBytes, int rows, int steps, long sums) {
@@ -126,11 +126,11 @@ final class MachineTiles {
             int tile = left <= most ? left : left < 2 * most ? (left + 1) / 2 : most;
             long at = sums + r * 4L * Panels.WIDTH;
             if (whole > 0) {
-                floats[kind][tile].call(w, 0, x + r * xBytes, xBytes, at, whole, 0);
+                floats[kind][tile].call(w, 0, x + r * xBytes, xBytes, at, whole, 0, 0);
             }
             if (rest > 0) {
                 int done = whole * TileCode.FLOAT_STEP;
-                columns[kind][tile].call(w + (long) done * Panels.WIDTH * elementBytes, 0, x + r * xBytes + (long) stepBytes * done, xBytes, at, rest, 0);
+                columns[kind][tile].call(w + (long) done * Panels.WIDTH * elementBytes, 0, x + r * xBytes + (long) stepBytes * done, xBytes, at, rest, 0, 0);
             }
             r += tile;
         }
@@ -143,7 +143,7 @@ final class MachineTiles {
         }
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment flags = arena.allocate(ValueLayout.JAVA_INT, 4);
-            MachineCode.of(cpuid())[0].call(flags.address(), 0, 0, 0, 0, 0, 0);
+            MachineCode.of(cpuid())[0].call(flags.address(), 0, 0, 0, 0, 0, 0, 0);
             int[] leaves = flags.toArray(ValueLayout.JAVA_INT);
             List<Vectors> supported = new ArrayList<>();
             // What Java does not use the system may not save.

@@ -12,6 +12,8 @@ import java.util.stream.IntStream;
 abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanels, WordPanels {
     /** Rows of a panel: two vectors. */
     static final int WIDTH = 2 * Lanes.L;
+    /** Rows of inputs and sums after the last that {@link #multiply} may read, and of sums overwrite. */
+    static final int SPARE_ROWS = 7;
     /** Columns that {@link #decode} takes at once at most; ranges start at multiples of it. */
     static final int MOST_COLUMNS = 1024;
 
@@ -92,8 +94,9 @@ abstract sealed class Panels implements Weight permits PlainPanels, GroupedPanel
     abstract void decode(long panel, int from, int count, long to, Scratch scratch);
 
     /**
-     * {@code sums[r][j] += x[r] · panel} for rows {@code xBytes} apart; sums are {@link #WIDTH} floats a row, next to each other. Inputs are f32, for
-     * {@link WordPanels} rows of {@link QuantisedRows}.
+     * {@code sums[r][j] += x[r] · panel} for rows {@code xBytes} apart; sums are {@link #WIDTH} floats a row, next to each other. Inputs are f32; for
+     * {@link WordPanels} they are {@link QuantisedRows}, {@code xBytes} are from the records of some columns to those of the next, and there is memory for
+     * {@link #SPARE_ROWS} more of inputs and sums.
      *
      * <p>This way is by the Vector API: one row is multiplied while the panel is decoded in registers; for more, a stretch of the panel is decoded to f32
      * in the nearest cache, then used for all rows.

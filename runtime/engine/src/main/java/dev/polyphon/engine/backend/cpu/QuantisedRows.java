@@ -5,8 +5,8 @@ import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 
 /**
- * Inputs as integers of 16 bits. A row is a sequence of records, one for every 32 columns: the 32 words, the float that one unit of them is worth,
- * and the sum of the words times that float. Eight bits would lose more than a model bears: its largest activations are hundreds of times the others.
+ * Inputs as integers of 16 bits. A record stands for 32 columns of a row: the 32 words, the float that one unit of them is worth, and the sum of the words times that
+ * float. The records of all rows for the same columns are next to each other, since tiles take them together: [columns / 32][rows]. Eight bits would lose more than a model bears: its largest activations are hundreds of times the others.
  */
 final class QuantisedRows {
     /** Columns in a record. */
@@ -24,15 +24,20 @@ final class QuantisedRows {
 
     private QuantisedRows() {}
 
-    /** Bytes of a row of so many columns, a multiple of {@link #COLUMNS}. */
-    static long rowBytes(int columns) {
-        return (long) columns / COLUMNS * RECORD;
+    /** Bytes of so many rows and columns, these a multiple of {@link #COLUMNS}, with what tiles may read beyond them. */
+    static long bytes(int rows, int columns) {
+        return ((long) rows * columns / COLUMNS + Panels.SPARE_ROWS) * RECORD;
     }
 
-    /** Quantises one row of f32. */
-    static void quantise(long x, int columns, long to) {
+    /**
+     * Quantises one row of f32.
+     *
+     * @param to its first record
+     * @param stepBytes from one of its records to the next
+     */
+    static void quantise(long x, int columns, long to, long stepBytes) {
         for (int c = 0; c < columns; c += COLUMNS) {
-            record(x + 4L * c, to + (long) c / COLUMNS * RECORD);
+            record(x + 4L * c, to + c / COLUMNS * stepBytes);
         }
     }
 

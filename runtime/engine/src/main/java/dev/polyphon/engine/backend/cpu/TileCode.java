@@ -5,8 +5,8 @@ import dev.polyphon.engine.backend.cpu.Assembler.Register;
 
 /**
  * Machine code for register tiles: the sums of a few input rows with one panel of outputs, two vectors L of floats, are kept in registers while k runs,
- * outputs along the lanes and inputs broadcast. All have the same six arguments: the panel's elements, its scales, the first input row, the bytes from one input
- * row to the next, the first row of sums (2 L floats; rows next to each other), and how many steps of columns.
+ * outputs along the lanes and inputs broadcast. All have the same first six arguments: the panel's elements, its scales, the first input row, the bytes from one
+ * input row to the next, or of words from one step's records to the next, the first row of sums (2 L floats; rows next to each other), and how many steps of columns.
  */
 final class TileCode {
 
@@ -47,8 +47,12 @@ final class TileCode {
     private static final Register STRIDE_3 = Register.R10;
     private static final Register X_4 = Register.R11;
     private static final Register X_8 = Register.RAX;
-    private static final Register BLOCKS = Register.RAX;
-    private static final Register BLOCK_AT = Register.RBX;
+    // Of words: the records and sums of a tile, how many tiles are left, where addresses come from, and the last one.
+    private static final Register TILE_X = Register.R11;
+    private static final Register TILE_SUMS = Register.RAX;
+    private static final Register TILES = Register.RBX;
+    private static final Register BLOCKS = Register.RBP;
+    private static final Register BLOCK_AT = Register.R10;
 
     /** How far ahead the elements are asked for, in bytes; about what arrives while a cache line takes to come. */
     private static final int AHEAD = 4096;
@@ -87,50 +91,63 @@ final class TileCode {
 
     /**
      * {@code sums[r][j] += Σ_g dx[r][g] · d[g][j] · Σ_k q[k][j] · x[r][k]  (+ m[g][j] · t[r][g])}: integers within a group, then floats in the order
-     * of groups. A step is a record of {@link QuantisedRows}.
+     * of groups. A step is a record of {@link QuantisedRows}; the seventh argument is how many tiles of {@code rows} rows there are. They take turns within
+     * each step, so that a panel is read once, and evenly, for all.
      *
      * @param group columns that share a scale, 32 or 16
      * @param nibbles whether elements are [in / 2][2 L] nibbles instead of [in / 2][2 L][2] bytes
      * @param minima whether every scale is followed by a minimum
-     * @param ahead whether, with each step, a block of {@link #BLOCK} bytes of anything is brought nearer; a seventh argument has their addresses
+     * @param ahead whether, with each step of each tile, a block of {@link #BLOCK} bytes of anything is brought nearer; an eighth argument has their addresses
      */
     static byte[] words(Vectors vectors, int rows, int group, boolean nibbles, boolean minima, boolean ahead) {
         TileCode tile = new TileCode(vectors, rows);
-        tile.rowAddresses();
         Assembler code = tile.code;
+        code.push(TILES);
         if (ahead) {
-            code.push(BLOCK_AT);
-            code.load(BLOCKS, Register.RSP.at(16));
+            code.push(BLOCKS);
+            code.load(BLOCKS, Register.RSP.at(32));
         }
+        Memory tiles = Register.RSP.at(ahead ? 24 : 16);
         if (nibbles && vectors.wide()) {
             code.ones(tile.mask);
             code.shiftWordsRight(tile.mask, tile.mask, 12);
         }
-        int start = code.here();
+        int scaleBytes = tile.panelRow * (minima ? 2 : 1);
+        int step = code.here();
         int pairBytes = nibbles ? tile.vector / 2 : tile.vector;
-        if (rows <= 4) {
-            for (int line = 0; line < 16 * pairBytes; line += 64) {
-                code.prefetch(ELEMENTS.at(AHEAD + line));
-            }
+        for (int line = 0; line < 16 * pairBytes; line += 64) {
+            code.prefetch(ELEMENTS.at(AHEAD + line));
         }
+        code.load(TILES, tiles);
+        code.address(TILE_X, X.at(0));
+        code.address(TILE_SUMS, SUMS.at(0));
+        int start = code.here();
         if (ahead) {
             code.load(BLOCK_AT, BLOCKS.at(0));
             code.add(BLOCKS, 8);
         }
-        int scaleBytes = tile.panelRow * (minima ? 2 : 1);
         for (int g = 0; g < 32 / group; g++) {
             tile.wordProducts(g * group / 2, group / 2, nibbles, ahead);
             tile.scaleAndAdd(g * scaleBytes, minima);
         }
+        code.add(TILE_X, rows * QuantisedRows.RECORD);
+        code.add(TILE_SUMS, rows * tile.panelRow);
+        code.loop(TILES, start);
         code.add(ELEMENTS, 16 * pairBytes);
         code.add(SCALES, 32 / group * scaleBytes);
-        tile.nextColumns(QuantisedRows.RECORD);
-        code.loop(STEPS, start);
+        code.address(X, X.at(STRIDE, 1, 0));
+        code.loop(STEPS, step);
         if (ahead) {
-            code.pop(BLOCK_AT);
+            code.pop(BLOCKS);
         }
+        code.pop(TILES);
         code.end();
         return code.code();
+    }
+
+    /** A row's record of the tile. */
+    private static Memory record(int r) {
+        return TILE_X.at(r * QuantisedRows.RECORD);
     }
 
     private void wordProducts(int firstPair, int pairs, boolean nibbles, boolean ahead) {
@@ -148,7 +165,7 @@ final class TileCode {
                 code.prefetchFar(BLOCK_AT.at(BLOCK / 16 * p));
             }
             for (int r = 0; r < rows; r++) {
-                addWordProducts(r, row(r).plus(4 * p));
+                addWordProducts(r, record(r).plus(4 * p));
             }
         }
     }
@@ -167,11 +184,6 @@ final class TileCode {
     }
 
     private void addWordProducts(int r, Memory x) {
-        if (vectors.wide() && vectors.neural()) {
-            code.addWordProducts(2 * r, w0, x);
-            code.addWordProducts(2 * r + 1, w1, x);
-            return;
-        }
         code.broadcast(input, x);
         if (vectors.neural()) {
             code.addWordProducts(2 * r, w0, input);
@@ -193,11 +205,11 @@ final class TileCode {
             code.load(minimum1, minimum.plus(vector));
         }
         for (int r = 0; r < rows; r++) {
-            Memory to = SUMS.at(r * panelRow);
-            multiply(r, row(r).plus(QuantisedRows.SCALE));
+            Memory to = TILE_SUMS.at(r * panelRow);
+            multiply(r, record(r).plus(QuantisedRows.SCALE));
             code.multiplyAdd(2 * r, w0, to);
             code.multiplyAdd(2 * r + 1, w1, to.plus(vector));
-            Memory sum = row(r).plus(QuantisedRows.SUM);
+            Memory sum = record(r).plus(QuantisedRows.SUM);
             if (minima && vectors.wide()) {
                 code.addProduct(2 * r, minimum0, sum);
                 code.addProduct(2 * r + 1, minimum1, sum);

@@ -57,9 +57,13 @@ final class WordPanels extends Panels {
         multiply(panel, x, xBytes, rows, sums, 0, scratch);
     }
 
+    private int tiles(int rows) {
+        return (rows + mostRows - 1) / mostRows;
+    }
+
     /** How many blocks {@link #multiply} brings nearer for so many rows. */
     int blocksAhead(int rows) {
-        return (rows + mostRows - 1) / mostRows * (in() / QuantisedRows.COLUMNS);
+        return tiles(rows) * (in() / QuantisedRows.COLUMNS);
     }
 
     /**
@@ -68,20 +72,17 @@ final class WordPanels extends Panels {
      * @param ahead where the addresses of {@link #blocksAhead} blocks of {@link TileCode#BLOCK} bytes are, that are brought into the second cache
      *     meanwhile; 0 for none
      */
-    void multiply(int panel, long x, long xBytes, int rows, long sums, long ahead, Scratch scratch) {
-        MachineCode[] tiles = ahead == 0 ? this.tiles : tilesAhead;
+    void multiply(int panel, long x, long stepBytes, int rows, long sums, long ahead, Scratch scratch) {
+        int count = tiles(rows);
+        // Of the same height, which may be a few rows too many.
+        MachineCode tile = (ahead == 0 ? this.tiles : tilesAhead)[(rows + count - 1) / count];
         long at = at(panel);
         for (int k = 0; k < in(); k += MOST_COLUMNS) {
             int length = Math.min(MOST_COLUMNS, in() - k);
+            int steps = length / QuantisedRows.COLUMNS;
             long expanded = scales.expand(at, k, length, scratch);
-            long stretch = element(at, k, 0);
-            for (int r = 0; r < rows; ) {
-                int tile = Math.min(rows - r, mostRows);
-                int steps = length / QuantisedRows.COLUMNS;
-                tiles[tile].call(stretch, expanded, x + r * xBytes + QuantisedRows.rowBytes(k), xBytes, sums + r * ROW, steps, ahead);
-                ahead += 8L * steps;
-                r += tile;
-            }
+            tile.call(element(at, k, 0), expanded, x + k / QuantisedRows.COLUMNS * stepBytes, stepBytes, sums, steps, count, ahead);
+            ahead += 8L * steps * count;
         }
     }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.polyphon.engine.backend.cpu.TileCode.Floats;
 import dev.polyphon.engine.backend.cpu.TileCode.Vectors;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -20,8 +21,8 @@ class TileCodeTest {
     }
 
     private static void call(byte[] code, long... arguments) {
-        long[] a = java.util.Arrays.copyOf(arguments, 7);
-        MachineCode.of(code)[0].call(a[0], a[1], a[2], a[3], a[4], a[5], a[6]);
+        long[] a = Arrays.copyOf(arguments, 8);
+        MachineCode.of(code)[0].call(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]);
     }
 
     private void fillFloats(long at, long count) {
@@ -49,48 +50,51 @@ class TileCodeTest {
 
     private void words(Vectors vectors, int rows, int group, boolean nibbles, boolean minima, boolean ahead) {
         int steps = 3;
+        int tiles = 2;
+        int all = tiles * rows;
         int columns = steps * QuantisedRows.COLUMNS;
         int width = 2 * vectors.lanes();
         int scaleRows = columns / group * (minima ? 2 : 1);
-        long xBytes = QuantisedRows.rowBytes(columns) + 64;
+        // Room between the records of a step and the next, as where only some of the rows are asked for.
+        long stepBytes = (all + 3L) * QuantisedRows.RECORD;
         try (NativeMemory elements = new NativeMemory((long) columns * width); NativeMemory scales = new NativeMemory(4L * scaleRows * width);
-                NativeMemory x = new NativeMemory(rows * xBytes); NativeMemory sums = new NativeMemory(4L * rows * width);
-                NativeMemory blocks = new NativeMemory(8L * steps)) {
+                NativeMemory x = new NativeMemory(steps * stepBytes); NativeMemory sums = new NativeMemory(4L * all * width);
+                NativeMemory blocks = new NativeMemory(8L * steps * tiles)) {
             for (long i = 0; i < (long) columns * width; i++) {
                 Lanes.setByte(elements.address() + i, random.nextInt(256));
             }
             fillFloats(scales.address(), (long) scaleRows * width);
-            fillFloats(sums.address(), (long) rows * width);
-            for (int r = 0; r < rows; r++) {
+            fillFloats(sums.address(), (long) all * width);
+            for (int r = 0; r < all; r++) {
                 for (int step = 0; step < steps; step++) {
-                    long record = x.address() + r * xBytes + (long) step * QuantisedRows.RECORD;
+                    long record = x.address() + step * stepBytes + (long) r * QuantisedRows.RECORD;
                     for (int k = 0; k < QuantisedRows.COLUMNS; k++) {
                         Lanes.setShort(record + 2L * k, (short) (random.nextInt(65535) - 32767));
                     }
                     fillFloats(record + QuantisedRows.SCALE, 2);
                 }
             }
-            for (int step = 0; step < steps; step++) {
-                Lanes.setLong(blocks.address() + 8L * step, elements.address());
+            for (int i = 0; i < steps * tiles; i++) {
+                Lanes.setLong(blocks.address() + 8L * i, elements.address());
             }
-            float[] expected = floats(sums.address(), rows * width);
-            for (int r = 0; r < rows; r++) {
+            float[] expected = floats(sums.address(), all * width);
+            for (int r = 0; r < all; r++) {
                 for (int j = 0; j < width; j++) {
                     for (int g = 0; g < columns / group; g++) {
+                        long record = x.address() + g * group / QuantisedRows.COLUMNS * stepBytes + (long) r * QuantisedRows.RECORD;
                         int products = 0;
                         for (int k = g * group; k < (g + 1) * group; k++) {
-                            products += element(elements.address(), vectors, nibbles, k, j) * word(x.address() + r * xBytes, k);
+                            products += element(elements.address(), vectors, nibbles, k, j) * Lanes.getShort(record + 2L * (k % QuantisedRows.COLUMNS));
                         }
-                        long record = x.address() + r * xBytes + (long) (g * group / QuantisedRows.COLUMNS) * QuantisedRows.RECORD;
                         long scale = scales.address() + 4L * ((long) g * (minima ? 2 : 1) * width + j);
                         float sum = Math.fma(products * Lanes.get(record + QuantisedRows.SCALE), Lanes.get(scale), expected[r * width + j]);
                         expected[r * width + j] = minima ? Math.fma(Lanes.get(scale + 4L * width), Lanes.get(record + QuantisedRows.SUM), sum) : sum;
                     }
                 }
             }
-            call(TileCode.words(vectors, rows, group, nibbles, minima, ahead), elements.address(), scales.address(), x.address(), xBytes,
-                    sums.address(), steps, ahead ? blocks.address() : 0);
-            assertThat(floats(sums.address(), rows * width)).as("%s, %d rows, groups of %d, nibbles %s, minima %s", vectors, rows, group, nibbles, minima)
+            call(TileCode.words(vectors, rows, group, nibbles, minima, ahead), elements.address(), scales.address(), x.address(), stepBytes,
+                    sums.address(), steps, tiles, ahead ? blocks.address() : 0);
+            assertThat(floats(sums.address(), all * width)).as("%s, %d rows, groups of %d, nibbles %s, minima %s", vectors, rows, group, nibbles, minima)
                     .containsExactly(expected);
         }
     }
@@ -101,10 +105,6 @@ class TileCodeTest {
             return Lanes.getByte(elements + ((long) column / 2 * 2 * lanes + j) * 2 + column % 2);
         }
         return Lanes.getUnsignedByte(elements + ((long) column / 2 * lanes + j % lanes) * 2 + column % 2) >> j / lanes * 4 & 15;
-    }
-
-    private static int word(long row, int column) {
-        return Lanes.getShort(row + (long) (column / QuantisedRows.COLUMNS) * QuantisedRows.RECORD + 2L * (column % QuantisedRows.COLUMNS));
     }
 
     @Test

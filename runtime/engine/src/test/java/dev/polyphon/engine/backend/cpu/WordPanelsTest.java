@@ -30,20 +30,22 @@ class WordPanelsTest {
         for (int rows = 1; rows <= 17; rows++) {
             int in = type.blockSize() * (1 + random.nextInt(1500 / type.blockSize()));
             try (Arena arena = Arena.ofConfined(); Scratch scratch = new Scratch(); NativeMemory x = new NativeMemory(4L * in * rows);
-                    NativeMemory quantised = new NativeMemory(QuantisedRows.rowBytes(in) * rows); NativeMemory sums = new NativeMemory(4L * WIDTH * rows)) {
+                    NativeMemory quantised = new NativeMemory(QuantisedRows.bytes(rows, in));
+                    NativeMemory sums = new NativeMemory(4L * WIDTH * (rows + Panels.SPARE_ROWS))) {
+                long stepBytes = (long) rows * QuantisedRows.RECORD;
                 TensorView view = RandomData.matrix(arena, type, WIDTH, in, random);
                 try (WordPanels panels = (WordPanels) Panels.pack(view, null, MachineTiles.find().orElseThrow())) {
                     for (int r = 0; r < rows; r++) {
                         for (int k = 0; k < in; k++) {
                             Lanes.set(x.address() + 4L * (r * in + k), (float) random.nextGaussian());
                         }
-                        QuantisedRows.quantise(x.address() + 4L * r * in, in, quantised.address() + r * QuantisedRows.rowBytes(in));
+                        QuantisedRows.quantise(x.address() + 4L * r * in, in, quantised.address() + (long) r * QuantisedRows.RECORD, stepBytes);
                     }
                     Lanes.fill(sums.address(), 4L * WIDTH * rows);
-                    panels.multiply(0, quantised.address(), QuantisedRows.rowBytes(in), rows, sums.address(), scratch);
+                    panels.multiply(0, quantised.address(), stepBytes, rows, sums.address(), scratch);
                     for (int r = 0; r < rows; r++) {
                         for (int j = 0; j < WIDTH; j++) {
-                            float expected = plain(view, j, quantised.address() + r * QuantisedRows.rowBytes(in));
+                            float expected = plain(view, j, quantised.address() + (long) r * QuantisedRows.RECORD, stepBytes);
                             assertThat(Lanes.get(sums.address() + 4L * (r * WIDTH + j))).as("%d columns, row %d of %d, output %d", in, r, rows, j).isEqualTo(expected);
                         }
                     }
@@ -53,7 +55,7 @@ class WordPanelsTest {
     }
 
     /** One output: integers are summed within a group of columns, groups in their order. */
-    private static float plain(TensorView w, int row, long x) {
+    private static float plain(TensorView w, int row, long x, long stepBytes) {
         DType type = w.dtype();
         int group = new GroupScales(type).group();
         byte[] q = new byte[type.blockSize()];
@@ -62,7 +64,7 @@ class WordPanelsTest {
             long at = w.data().address() + row * type.bytes(w.dim(1)) + (long) block * type.blockBytes();
             Quants.read(type, at, q);
             for (int g = 0; g < q.length; g += group) {
-                long record = x + (long) (block * q.length + g) / QuantisedRows.COLUMNS * QuantisedRows.RECORD;
+                long record = x + (block * q.length + g) / QuantisedRows.COLUMNS * stepBytes;
                 int products = 0;
                 for (int k = g; k < g + group; k++) {
                     products += q[k] * Lanes.getShort(record + 2L * ((block * q.length + k) % QuantisedRows.COLUMNS));
@@ -108,7 +110,7 @@ class WordPanelsTest {
                     most = Math.max(most, Math.abs(v));
                     Lanes.set(x.address() + 4L * k, v);
                 }
-                QuantisedRows.quantise(x.address(), 32, to.address());
+                QuantisedRows.quantise(x.address(), 32, to.address(), 0);
                 float step = Lanes.get(to.address() + QuantisedRows.SCALE);
                 double sum = 0;
                 for (int k = 0; k < 32; k++) {
@@ -125,12 +127,12 @@ class WordPanelsTest {
     void zerosStayZeroAndWhatIsNotFiniteShows() {
         try (NativeMemory x = new NativeMemory(4 * 32); NativeMemory to = new NativeMemory(QuantisedRows.RECORD)) {
             Lanes.fill(x.address(), 4 * 32);
-            QuantisedRows.quantise(x.address(), 32, to.address());
+            QuantisedRows.quantise(x.address(), 32, to.address(), 0);
             assertThat(Lanes.get(to.address() + QuantisedRows.SUM)).isZero();
             assertThat(Lanes.getShort(to.address())).isZero();
             for (float bad : new float[] {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY}) {
                 Lanes.set(x.address() + 4 * 7, bad);
-                QuantisedRows.quantise(x.address(), 32, to.address());
+                QuantisedRows.quantise(x.address(), 32, to.address(), 0);
                 assertThat(Lanes.get(to.address() + QuantisedRows.SCALE)).isNaN();
             }
         }

@@ -62,7 +62,7 @@ public final class MachineLimits implements AutoCloseable {
     public void readByCode() {
         long piece = 1 << 20;
         for (long at = 0; at < bytes; at += piece) {
-            CODE.orElseThrow()[0].call(memory.address() + at, piece / (LINES * LINE), 0, 0, 0, 0, 0);
+            CODE.orElseThrow()[0].call(memory.address() + at, piece / (LINES * LINE), 0, 0, 0, 0, 0, 0);
         }
     }
 
@@ -101,12 +101,12 @@ public final class MachineLimits implements AutoCloseable {
 
     /** {@link #FLOAT_PRODUCTS} fused multiply-adds of registers by machine code. */
     public void floatsByCode() {
-        CODE.orElseThrow()[1].call(memory.address(), FLOAT_PRODUCTS / (SUMS * Lanes.L), 0, 0, 0, 0, 0);
+        CODE.orElseThrow()[1].call(memory.address(), FLOAT_PRODUCTS / (SUMS * Lanes.L), 0, 0, 0, 0, 0, 0);
     }
 
     /** {@link #WORD_PRODUCTS} multiply-adds of 16-bit integers in registers (VPDPWSSD, or VPMADDWD and VPADDD). */
     public void words() {
-        CODE.orElseThrow()[2].call(memory.address(), WORD_PRODUCTS / (SUMS * 2 * Lanes.L), 0, 0, 0, 0, 0);
+        CODE.orElseThrow()[2].call(memory.address(), WORD_PRODUCTS / (SUMS * 2 * Lanes.L), 0, 0, 0, 0, 0, 0);
     }
 
     private static byte[] reading(Vectors vectors) {
