@@ -30,6 +30,7 @@ import e2e_kubernetes
 import e2e_load
 import e2e_prometheus
 import e2e_tenants
+import e2e_traces
 from e2e_common import equal, expect
 
 BUNDLED = pathlib.Path("configs/adapters")
@@ -58,8 +59,9 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        self.collector = e2e_traces.Collector()
         command = shlex.split(os.environ.get("POLYPHON", "./polyphon")) + [
-            "serve", "--port", str(self.port), "--adapters", str(BUNDLED), *options]
+            "serve", "--port", str(self.port), "--adapters", str(BUNDLED), "--set", f"traces.endpoint={self.collector.url}", *options]
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         self.client = openai.OpenAI(base_url=self.url + "/v1", api_key="none", max_retries=0, timeout=120)
@@ -97,6 +99,7 @@ class Server:
         self.client.close()
         self.prometheus.close()
         self.native_prometheus.close()
+        self.collector.close()
         if not self.is_gone():
             self.signal(signal.SIGKILL)
         self.process.wait()
@@ -470,6 +473,12 @@ def metrics_tell_what_happened(server):
 
 
 @check
+def traces_arrive(server):
+    e2e_traces.arrive(server.collector, server.client, server.base, server.adapters[0])
+    equal(server.metric("polyphon_trace_spans_total", outcome="failed"), 0, "spans that could not be sent")
+
+
+@check
 def prometheus_files_hold(server):
     e2e_prometheus.files_pass_promtool(server.prometheus.promtool, server.metrics())
     e2e_prometheus.dashboards_are_whole()
@@ -516,7 +525,7 @@ def tenants_are_held_to_what_they_may(server):
 def ctrl_c_drains(server):
     stream = server.client.completions.create(
         model=server.adapters[0], prompt=PROMPT, max_tokens=60, temperature=0, stream=True, stream_options={"include_usage": True},
-        extra_body={"ignore_eos": True})
+        extra_body={"ignore_eos": True}, extra_headers={"traceparent": f"00-{'d' * 32}-{'c' * 16}-01"})
     next(stream)
     rest = []
     reader = threading.Thread(target=lambda: rest.extend(stream), daemon=True)
@@ -528,6 +537,7 @@ def ctrl_c_drains(server):
         raise AssertionError("the server still runs 60 s after Ctrl-C") from None
     reader.join(10)
     expect(rest and rest[-1].usage and rest[-1].usage.completion_tokens == 60, "the request under way was cut off")
+    equal(len(server.collector.of_trace("d" * 32)), 6, "spans of the request under way, sent before the end")
     end = time.monotonic() + 5
     while not server.is_gone():
         expect(time.monotonic() < end, "processes are left behind")

@@ -37,6 +37,7 @@ public final class PolyphonServer implements AutoCloseable {
     private final OperationQueue operations;
     private final Admission admission = new Admission();
     private final Router router;
+    private final Observation observation;
     private final HttpServer http;
     private volatile boolean ready = true;
 
@@ -52,6 +53,7 @@ public final class PolyphonServer implements AutoCloseable {
             runtime = tenancy.govern(computing);
             operations = new OperationQueue(runtime, config.operations());
             router = new Router((status, message) -> ApiError.transport(status, message).response(), tenancy.gate(PolyphonServer::denied));
+            observation = new Observation(config.observe(), runtime);
             http = start();
         } catch (IOException | RuntimeException e) {
             tenancy.close();
@@ -64,7 +66,6 @@ public final class PolyphonServer implements AutoCloseable {
     }
 
     private HttpServer start() throws IOException {
-        var observation = new Observation(config.observe(), runtime);
         observation.usage(tenancy::behind);
         var statistics = new Statistics();
         var requests = new Observers(List.of(observation.requests(), statistics));
@@ -123,6 +124,7 @@ public final class PolyphonServer implements AutoCloseable {
         http.close();
         operations.close();
         runtime.close();
+        observation.close();
         tenancy.close();
     }
 }

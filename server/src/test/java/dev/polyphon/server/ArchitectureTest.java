@@ -57,6 +57,11 @@ class ArchitectureTest {
     }
 
     @Test
+    void onlyWhatObservesKnowsWhereItGoes() {
+        noClasses().that().resideOutsideOfPackage(ROOT + ".observe..").should().dependOnClassesThat().resideInAnyPackage("io.opentelemetry..").check(SERVER);
+    }
+
+    @Test
     void roomsHaveNoCycles() {
         slices().matching(ROOT + ".(*)..").should().beFreeOfCycles().check(SERVER);
     }

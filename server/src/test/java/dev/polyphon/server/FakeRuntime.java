@@ -154,6 +154,7 @@ public final class FakeRuntime implements Runtime {
         List<String> words = words(text);
         int limit = request.sampling().maxTokens() < 0 ? Integer.MAX_VALUE : request.sampling().maxTokens();
         int count = Math.min(limit, words.size());
+        sink.queued();
         sink.started(promptTokens(request.prompt()), text(request.prompt()).startsWith("again") ? 1 : 0);
         for (int i = 0; i < count; i++) {
             for (int choice = 0; choice < request.choices(); choice++) {

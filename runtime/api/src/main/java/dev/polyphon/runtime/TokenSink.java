@@ -3,11 +3,17 @@ package dev.polyphon.runtime;
 /**
  * Hears what becomes of one generation. Calls come one at a time, mostly on the step loop's thread: they must not block or compute.
  *
- * <p>Order: either {@link #failed} alone, or {@link #started}, any number of {@link #token} calls with choices interleaved, and one
+ * <p>Order: either {@link #failed} alone, or {@link #queued} where the runtime tells of it, {@link #started}, any number of {@link #token} calls with choices interleaved, and one
  * {@link #finished} per choice; {@link #failed} may cut this off at any point and is then the last call. Of an {@linkplain Runtime#embed embedding} there is
  * one choice, which has no tokens: {@link #embedded} comes before it is finished.
  */
 public interface TokenSink {
+
+    /**
+     * The prompt was encoded and its adapters are where the model computes: from now on it waits for its place in the batch. Told anew when adapters had to
+     * give way meanwhile and have come back.
+     */
+    default void queued() {}
 
     /**
      * The prompt was accepted and its first tokens are about to be computed.

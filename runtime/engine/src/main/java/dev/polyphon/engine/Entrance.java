@@ -126,6 +126,7 @@ final class Entrance {
                 if (use != null) {
                     use.loosen();
                 }
+                sink.queued();
                 pending.submit(generation);
             } catch (CancellationException e) {
                 release();

@@ -209,6 +209,38 @@ class EngineTest {
     }
 
     @Test
+    void aSinkHearsThatItWaitsForTheBatchBeforeItStarts() {
+        List<String> heard = new CopyOnWriteArrayList<>();
+        CompletableFuture<FinishReason> end = new CompletableFuture<>();
+        generate(new TokenSink() {
+            @Override
+            public void queued() {
+                heard.add("queued");
+            }
+
+            @Override
+            public void started(int promptTokens, int cachedTokens) {
+                heard.add("started");
+            }
+
+            @Override
+            public void token(TokenEvent event) {}
+
+            @Override
+            public void finished(int choice, String text, FinishReason reason, int generatedTokens) {
+                end.complete(reason);
+            }
+
+            @Override
+            public void failed(RuntimeFault fault) {
+                end.completeExceptionally(fault);
+            }
+        }, null, 1, Sampling.greedy(2), 3);
+        end.join();
+        assertThat(heard).containsExactly("queued", "started");
+    }
+
+    @Test
     void aSinkThatThrowsEndsItsOwnRequestAlone() {
         CompletableFuture<RuntimeFault> failed = new CompletableFuture<>();
         Collected neighbour = new Collected();

@@ -45,7 +45,7 @@ public record AdapterStorage(
     }
 
     /** @param environment the variable by which others' tools know a setting; null where there is none */
-    private static String or(String value, String environment) {
+    static String or(String value, String environment) {
         String found = value.isEmpty() ? System.getenv(environment) : value;
         return found == null || found.isEmpty() ? null : found;
     }
@@ -82,7 +82,7 @@ public record AdapterStorage(
         return endpoint == null && region == null ? null : new S3(endpoint, region == null ? "us-east-1" : region, accessKey, secretKey, sessionToken, pathStyle);
     }
 
-    private static URI address(String key, String text) {
+    static URI address(String key, String text) {
         if (text.isEmpty()) {
             return null;
         }

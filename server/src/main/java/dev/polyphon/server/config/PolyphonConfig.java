@@ -7,6 +7,7 @@ import dev.polyphon.server.http.HttpSettings;
 import dev.polyphon.server.http.TlsSettings;
 import dev.polyphon.server.observe.AccessLog;
 import dev.polyphon.server.observe.ObserveSettings;
+import dev.polyphon.server.observe.TraceSettings;
 import dev.polyphon.server.openai.AdapterSettings;
 import dev.polyphon.server.openai.EmbeddingSettings;
 import dev.polyphon.server.openai.RequestLimits;
@@ -18,6 +19,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 
 /**
  * All settings of a server.
@@ -97,7 +99,7 @@ public record PolyphonConfig(
                 operations(root.section("operations")),
                 engine,
                 tenancy(root.section("tenants"), root.section("jwt")),
-                observe(root.section("metrics"), log, engine),
+                observe(root.section("metrics"), log, traces(root.section("traces")), engine),
                 log.oneOf("level", "info", List.of("trace", "debug", "info", "warn", "error", "off")));
     }
 
@@ -229,7 +231,32 @@ public record PolyphonConfig(
         return settings;
     }
 
-    private static ObserveSettings observe(Section metrics, Section log, EngineConfig engine) {
+    private static TraceSettings traces(Section traces) {
+        String endpoint = AdapterStorage.or(traces.text("endpoint", ""), "OTEL_EXPORTER_OTLP_ENDPOINT");
+        String headers = AdapterStorage.or(traces.text("headers", ""), "OTEL_EXPORTER_OTLP_HEADERS");
+        return new TraceSettings(
+                AdapterStorage.address("traces.endpoint", endpoint == null ? "" : endpoint),
+                headers(headers == null ? "" : headers),
+                traces.integer("sample", 100, 0, 100),
+                traces.text("service", "polyphon"),
+                traces.integer("queue", 8192, 1, MANY),
+                traces.duration("timeout", Duration.ofSeconds(10), INSTANT, Duration.ofMinutes(10)));
+    }
+
+    private static Map<String, String> headers(String text) {
+        var headers = new TreeMap<String, String>();
+        for (String one : text.isBlank() ? new String[0] : text.split(",")) {
+            int equals = one.indexOf('=');
+            if (equals < 1 || !one.substring(0, equals).strip().matches("[A-Za-z0-9!#$%&'*+.^_`|~-]+")) {
+                // What was found may be a secret.
+                throw new ConfigException("traces.headers must be like NAME=VALUE,NAME=VALUE");
+            }
+            headers.put(one.substring(0, equals).strip(), one.substring(equals + 1).strip());
+        }
+        return Map.copyOf(headers);
+    }
+
+    private static ObserveSettings observe(Section metrics, Section log, TraceSettings traces, EngineConfig engine) {
         boolean access = log.flag("access", false);
         String format = log.oneOf("accessFormat", "text", List.of("text", "json"));
         return new ObserveSettings(
@@ -237,6 +264,7 @@ public record PolyphonConfig(
                 metrics.integer("tenantLabels", 50, 0, 10_000),
                 engine.maxSequences(),
                 metrics.flag("jvm", true),
-                access ? AccessLog.valueOf(format.toUpperCase(Locale.ROOT)) : AccessLog.OFF);
+                access ? AccessLog.valueOf(format.toUpperCase(Locale.ROOT)) : AccessLog.OFF,
+                traces);
     }
 }

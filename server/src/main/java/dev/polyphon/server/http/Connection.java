@@ -256,7 +256,8 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
 
     private void dispatch(Request request, BodyPipe body) {
         phase = Phase.ANSWERING;
-        Exchange current = new Exchange(this, ctx.channel().eventLoop(), request, body, reader.keepAlive());
+        Object context = server.observer().arrived(request);
+        Exchange current = new Exchange(this, ctx.channel().eventLoop(), context == null ? request : request.with(context), body, reader.keepAlive());
         exchange = current;
         reader = null;
         try {

@@ -27,6 +27,15 @@ public interface HttpObserver {
     default void certificateRefused() {}
 
     /**
+     * A request was read, or its header where the body is taken as it comes, and is about to be answered.
+     *
+     * @return what is wanted to be kept with it ({@link Request#context}); null for nothing
+     */
+    default Object arrived(Request request) {
+        return null;
+    }
+
+    /**
      * A request got its answer, or its client left before.
      *
      * @param route the route's pattern; empty when there is none for the path

@@ -16,10 +16,11 @@ import java.util.Map;
  * @param headers names are found in any case
  * @param body empty when there is none; owned by the request
  * @param remote the client's address
+ * @param context what the {@link HttpObserver} keeps with it; null for nothing
  * @param received {@link System#nanoTime()} when the header had been read
  */
 public record Request(
-        String id, String method, String path, String rawPath, Map<String, List<String>> query, HttpHeaders headers, byte[] body, SocketAddress remote, long received) {
+        String id, String method, String path, String rawPath, Map<String, List<String>> query, HttpHeaders headers, byte[] body, SocketAddress remote, Object context, long received) {
 
     /** Method and path on one line, for logs: whatever could start another line is replaced. */
     public String line() {
@@ -28,7 +29,12 @@ public record Request(
 
     /** The same, received at another time: one of several requests in one. */
     public Request receivedAt(long time) {
-        return new Request(id, method, path, rawPath, query, headers, body, remote, time);
+        return new Request(id, method, path, rawPath, query, headers, body, remote, context, time);
+    }
+
+    /** The same, with what an observer keeps. */
+    Request with(Object kept) {
+        return new Request(id, method, path, rawPath, query, headers, body, remote, kept, received);
     }
 
     /** The header's first value, or null. */

@@ -127,7 +127,7 @@ final class RequestReader {
     /** The request as far as it has been read: to the end, or to the end of its header. */
     Request request() {
         byte[] whole = length == body.length ? body : Arrays.copyOf(body, length);
-        return new Request(id, head.method().name(), target.path(), target.rawPath(), target.parameters(), head.headers(), whole, remote, received);
+        return new Request(id, head.method().name(), target.path(), target.rawPath(), target.parameters(), head.headers(), whole, remote, null, received);
     }
 
     /** The path and query of a target in absolute form, which every server must accept (RFC 9112, section 3.2.2). */

@@ -42,11 +42,7 @@ public enum AccessLog {
                 json.writeNumberField("bytes", bytes);
                 json.writeNumberField("milliseconds", nanos / 1000 / 1e3);
                 json.writeBooleanField("whole", whole);
-                TraceContext trace = TraceContext.parse(request.header("traceparent"));
-                if (trace != null) {
-                    json.writeStringField("trace_id", trace.traceId());
-                    json.writeStringField("parent_span_id", trace.parentId());
-                }
+                trace(json, request);
                 for (var note : notes.entrySet()) {
                     json.writeFieldName(note.getKey());
                     write(json, note.getValue());
@@ -63,6 +59,21 @@ public enum AccessLog {
     /** Written without the time and level that other messages begin with. */
     private static final Logger OBJECTS = LoggerFactory.getLogger("access.json");
     private static final JsonFactory FACTORY = new JsonFactory();
+
+    private static void trace(JsonGenerator json, Request request) throws IOException {
+        Traces.Traced own = Traces.Traced.of(request);
+        if (own != null) {
+            json.writeStringField("trace_id", own.span().getSpanContext().getTraceId());
+            json.writeStringField("span_id", own.span().getSpanContext().getSpanId());
+        }
+        TraceContext caller = TraceContext.parse(request.header("traceparent"));
+        if (caller != null) {
+            if (own == null) {
+                json.writeStringField("trace_id", caller.traceId());
+            }
+            json.writeStringField("parent_span_id", caller.parentId());
+        }
+    }
 
     private static void write(JsonGenerator json, Object value) throws IOException {
         switch (value) {

@@ -8,9 +8,10 @@ import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import java.time.Instant;
 import java.util.Map;
 
-/** Connections and answers; writes the access log when that is wanted. */
+/** Connections and answers; writes the access log, and begins and ends traces, when they are wanted. */
 final class HttpMetrics implements HttpObserver {
     private final AccessLog accessLog;
+    private final Traces traces;
     private final Gauge open;
     private final Counter refused;
     private final Counter slow;
@@ -18,8 +19,9 @@ final class HttpMetrics implements HttpObserver {
     private final Gauge certificateEnds;
     private final Counter certificatesRefused;
 
-    HttpMetrics(PrometheusRegistry registry, AccessLog accessLog) {
+    HttpMetrics(PrometheusRegistry registry, AccessLog accessLog, Traces traces) {
         this.accessLog = accessLog;
+        this.traces = traces;
         open = Gauge.builder().name("polyphon_http_connections").help("Connections open.").register(registry);
         refused = Counter.builder()
                 .name("polyphon_http_connections_refused_total")
@@ -83,8 +85,14 @@ final class HttpMetrics implements HttpObserver {
     }
 
     @Override
+    public Object arrived(Request request) {
+        return traces.arrived(request);
+    }
+
+    @Override
     public void answered(Request request, String route, Map<String, Object> notes, int status, long bytes, long nanos, boolean whole) {
         answers.labelValues(route, Integer.toString(status)).inc();
         accessLog.answered(request, route, notes, status, bytes, nanos, whole);
+        traces.answered(request, route, notes, status, bytes, whole);
     }
 }

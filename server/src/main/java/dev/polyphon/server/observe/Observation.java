@@ -33,9 +33,10 @@ import java.util.function.Supplier;
 import java.util.zip.GZIPOutputStream;
 
 /** All that is measured, and the routes that show it: {@code /metrics}, {@code /health}, {@code /version}. */
-public final class Observation {
+public final class Observation implements AutoCloseable {
     private final PrometheusRegistry registry = new PrometheusRegistry();
     private final ExpositionFormats formats = ExpositionFormats.init();
+    private final Traces traces;
     private final HttpMetrics http;
     private final ApiObserver requests;
 
@@ -43,8 +44,9 @@ public final class Observation {
         var adapters = new TopLabels(settings.adapterLabels());
         var tenants = new TopLabels(settings.tenantLabels());
         var demand = new Demand();
-        http = new HttpMetrics(registry, settings.accessLog());
-        requests = new Observers(List.of(demand, new RequestMetrics(registry, adapters, tenants, demand), new GenAiMetrics(registry)));
+        traces = new Traces(registry, settings.traces());
+        http = new HttpMetrics(registry, settings.accessLog(), traces);
+        requests = new Observers(List.of(demand, new RequestMetrics(registry, adapters, tenants, demand), new GenAiMetrics(registry), traces));
         runtime.observe(new RuntimeMetrics(registry, runtime, tenants));
         new InferenceGatewayMetrics(registry, runtime, demand, settings.batchAdapters());
         Info.builder().name("polyphon_build_info").help("The program's version.").labelNames("version").register(registry)
@@ -74,6 +76,12 @@ public final class Observation {
                 .help("How long usage and the audit log could not be written, and are kept in memory; 0 when they can.")
                 .callback(gauge -> gauge.call(behind.get().toNanos() / 1e9))
                 .register(registry);
+    }
+
+    /** Sends the traces that are left. */
+    @Override
+    public void close() {
+        traces.close();
     }
 
     public HttpObserver http() {

@@ -8,5 +8,6 @@ package dev.polyphon.server.observe;
  * @param batchAdapters most adapters that one batch can have
  * @param jvm whether memory, collections and threads of the JVM are measured too
  * @param accessLog how answers are logged
+ * @param traces where traces go
  */
-public record ObserveSettings(int adapterLabels, int tenantLabels, int batchAdapters, boolean jvm, AccessLog accessLog) {}
+public record ObserveSettings(int adapterLabels, int tenantLabels, int batchAdapters, boolean jvm, AccessLog accessLog, TraceSettings traces) {}

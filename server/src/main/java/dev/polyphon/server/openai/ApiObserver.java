@@ -37,10 +37,11 @@ public interface ApiObserver {
      *
      * @param received its header had been read
      * @param accepted it was handed to the runtime
+     * @param ready its adapters were where the model computes; 0 where the runtime does not tell
      * @param started the first of its prompts entered the batch
      * @param firstToken its first token was computed
      */
-    record Times(long received, long accepted, long started, long firstToken, long ended) {
+    record Times(long received, long accepted, long ready, long started, long firstToken, long ended) {
         public long nanos() {
             return ended - received;
         }

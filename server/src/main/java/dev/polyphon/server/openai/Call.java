@@ -43,6 +43,7 @@ public final class Call {
 
     // On the event loop only.
     private long accepted;
+    private long ready;
     private long started;
     private long first;
     private volatile Reply reply;
@@ -195,6 +196,7 @@ public final class Call {
                 accepted = event.time();
                 observer.accepted(subject);
             }
+            case Event.Queued event -> ready = started == 0 ? event.time() : ready;
             case Event.Started event -> {
                 promptTokens += event.promptTokens();
                 cachedTokens += event.cachedTokens();
@@ -248,7 +250,7 @@ public final class Call {
             admission.leave();
         }
         events.clear();
-        var times = new ApiObserver.Times(outlet.request().received(), accepted, started, first, System.nanoTime());
+        var times = new ApiObserver.Times(outlet.request().received(), accepted, ready, started, first, System.nanoTime());
         var usage = new Usage(promptTokens, generatedTokens, cachedTokens);
         String id = request == null ? "" : request.id();
         note(id, usage);

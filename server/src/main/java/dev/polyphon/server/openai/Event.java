@@ -9,6 +9,9 @@ sealed interface Event {
     /** The call was handed to the runtime, at that {@link System#nanoTime()}. */
     record Accepted(long time) implements Event {}
 
+    /** A prompt waits for the batch alone, its adapters being there, since that {@link System#nanoTime()}. */
+    record Queued(long time) implements Event {}
+
     /** A prompt entered the batch, at that {@link System#nanoTime()}. */
     record Started(int promptTokens, int cachedTokens, long time) implements Event {}
 

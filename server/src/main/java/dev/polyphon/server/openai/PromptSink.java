@@ -20,6 +20,11 @@ final class PromptSink implements TokenSink {
     }
 
     @Override
+    public void queued() {
+        call.offer(new Event.Queued(System.nanoTime()), false);
+    }
+
+    @Override
     public void started(int promptTokens, int cachedTokens) {
         call.offer(new Event.Started(promptTokens, cachedTokens, System.nanoTime()), true);
     }

@@ -27,6 +27,11 @@ final class MeteredSink implements TokenSink {
     }
 
     @Override
+    public void queued() {
+        next.queued();
+    }
+
+    @Override
     public void started(int promptTokens, int cachedTokens) {
         startedAt = System.nanoTime();
         taken = promptTokens;

@@ -20,6 +20,11 @@ final class CountedSink implements TokenSink {
     }
 
     @Override
+    public void queued() {
+        sink.queued();
+    }
+
+    @Override
     public void started(int promptTokens, int cachedTokens) {
         sink.started(promptTokens, cachedTokens);
     }
