@@ -81,6 +81,11 @@ public final class RawClient implements AutoCloseable {
         return new Answer(status, headers, body);
     }
 
+    /** All that comes until the server closes. */
+    public String rest() throws IOException {
+        return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    }
+
     public Map<String, String> headers() throws IOException {
         var headers = new TreeMap<String, String>();
         for (String line = line(); !line.isEmpty(); line = line()) {

@@ -2,6 +2,7 @@ package dev.polyphon.server.fuzz;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -9,6 +10,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -41,6 +43,16 @@ class FuzzSeedsTest {
                 throw new AssertionError(name + " failed on " + Arrays.toString(input) + ", as text: " + new String(input, StandardCharsets.UTF_8), e);
             }
             assertThat(Duration.ofNanos(System.nanoTime() - begin)).as(() -> new String(input, StandardCharsets.UTF_8)).isLessThan(LONGEST);
+        }
+    }
+
+    /** A target whose good inputs come to nothing would find nothing. */
+    @Test
+    void callsGetThrough() throws IOException {
+        for (byte[] seed : Seeds.of("Grpc")) {
+            String method = Targets.Grpc.METHODS.get(seed[0]);
+            String status = method.endsWith("Load") ? "3|5|7|9" : method.endsWith("Check") ? "5" : "0";
+            assertThat(Targets.Grpc.call(method, Arrays.copyOfRange(seed, 1, seed.length))).as(method).containsPattern("(?i)grpc-status: (" + status + ")\r\n");
         }
     }
 

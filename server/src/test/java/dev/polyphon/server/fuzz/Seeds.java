@@ -1,8 +1,17 @@
 package dev.polyphon.server.fuzz;
 
+import com.google.protobuf.ByteString;
+import com.google.protobuf.MessageLite;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.GgufWriter;
 import dev.polyphon.engine.weights.OutgoingTensor;
+import dev.polyphon.grpc.health.v1.HealthCheckRequest;
+import dev.polyphon.grpc.reflection.v1.ServerReflectionRequest;
+import dev.polyphon.kserve.proto.InferParameter;
+import dev.polyphon.kserve.proto.ModelConfigRequest;
+import dev.polyphon.kserve.proto.ModelRepositoryParameter;
+import dev.polyphon.kserve.proto.RepositoryModelLoadRequest;
+import dev.polyphon.server.GrpcClient;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -13,6 +22,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.zip.GZIPOutputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
@@ -62,6 +72,18 @@ final class Seeds {
                 byte[] header = bytes("{\"inputs\":[{\"name\":\"text_input\",\"shape\":[1],\"datatype\":\"BYTES\",\"parameters\":{\"binary_data_size\":5}}]}");
                 yield List.of(joined(new byte[] {(byte) header.length}, header, new byte[] {1, 0, 0, 0, 'x'}));
             }
+            case "Grpc" -> {
+                var infer = GrpcClient.request("french", "hello", GrpcClient.text("sampling_parameters", "{\"max_tokens\":2,\"temperature\":0.5,\"stop\":[\"x\"]}"),
+                        GrpcClient.flag("exclude_input_in_output")).putParameters("priority", InferParameter.newBuilder().setInt64Param(1).build()).build();
+                var raw = GrpcClient.request("french", "hello").clearInputs().addInputs(GrpcClient.tensor("text_input", "BYTES"))
+                        .addRawInputContents(ByteString.copyFrom(new byte[] {1, 0, 0, 0, 'x'})).build();
+                var stream = GrpcClient.request("french", "hello", GrpcClient.flag("stream")).build();
+                yield List.of(call(0, infer), call(0, raw), call(1, stream, infer), joined(new byte[] {0}, packed(infer)),
+                        call(2, RepositoryModelLoadRequest.newBuilder().setModelName("../x")
+                                .putParameters("config", ModelRepositoryParameter.newBuilder().setStringParam("{\"path\":\"/x\"}").build()).build()),
+                        call(3, ModelConfigRequest.newBuilder().setName("french").build()), call(4, HealthCheckRequest.newBuilder().setService("x").build()),
+                        call(5, ServerReflectionRequest.newBuilder().setListServices("").build(), ServerReflectionRequest.newBuilder().setFileContainingSymbol("inference").build()));
+            }
             case "Events" -> texts("data: {\"id\":\"1\",\"choices\":[{\"text\":\"a\"}]}\n\ndata: {\"choices\":[{\"text\":\"b\",\"finish_reason\":\"stop\"}],"
                     + "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n", "data: {\"error\":{\"message\":\"m\"}}\r\n\r\n");
             default -> throw new IllegalArgumentException("there are no seeds for " + target);
@@ -93,6 +115,24 @@ final class Seeds {
 
     private static List<byte[]> texts(String... texts) {
         return Arrays.stream(texts).map(Seeds::bytes).toList();
+    }
+
+    /** Messages of a call, each behind its flag and length. */
+    private static byte[] call(int method, MessageLite... messages) {
+        return joined(new byte[] {(byte) method}, joined(Arrays.stream(messages).map(message -> framed(0, message.toByteArray())).toArray(byte[][]::new)));
+    }
+
+    private static byte[] framed(int flag, byte[] message) {
+        return joined(ByteBuffer.allocate(5).put((byte) flag).putInt(message.length).array(), message);
+    }
+
+    /** One message in gzip. */
+    private static byte[] packed(MessageLite message) throws IOException {
+        var out = new ByteArrayOutputStream();
+        try (var gzip = new GZIPOutputStream(out)) {
+            message.writeTo(gzip);
+        }
+        return framed(1, out.toByteArray());
     }
 
     private static byte[] chosen(int choice, String text) {

@@ -77,6 +77,7 @@ public final class Targets {
             new Target("Chat", Chat::fuzzerTestOneInput),
             new Target("Infer", Infer::fuzzerTestOneInput),
             new Target("BinaryInfer", BinaryInfer::fuzzerTestOneInput),
+            new Target("Grpc", Grpc::fuzzerTestOneInput),
             new Target("Events", Events::fuzzerTestOneInput));
 
     /** All of them: the first byte chooses. */
@@ -287,6 +288,31 @@ public final class Targets {
             int header = data.length == 0 ? 0 : data[0] & 0xff;
             Server.post("/v2/models/french/infer", "application/octet-stream\r\nInference-Header-Content-Length: " + header, data.length == 0 ? data
                     : Arrays.copyOfRange(data, 1, data.length));
+        }
+    }
+
+    /** The messages of a gRPC call, each behind its flag and length; the first byte chooses the method. */
+    public static final class Grpc {
+        static final List<String> METHODS = List.of("inference.GRPCInferenceService/ModelInfer", "inference.GRPCInferenceService/ModelStreamInfer",
+                "inference.GRPCInferenceService/RepositoryModelLoad", "inference.GRPCInferenceService/ModelConfig", "grpc.health.v1.Health/Check",
+                "grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+
+        public static void fuzzerTestOneInput(byte[] data) throws IOException {
+            if (data.length > 0 && call(METHODS.get((data[0] & 0xff) % METHODS.size()), Arrays.copyOfRange(data, 1, data.length)).contains("The server failed")) {
+                throw new AssertionError("the server failed");
+            }
+        }
+
+        /** The answer as it is, trailers included. The service does not ask which version of HTTP carries it. */
+        static String call(String method, byte[] body) throws IOException {
+            try (RawClient client = Server.http().raw()) {
+                client.send("POST /" + method + " HTTP/1.1\r\nHost: t\r\nContent-Type: application/grpc\r\nTE: trailers\r\ngrpc-encoding: gzip\r\nConnection: close\r\n"
+                        + "Content-Length: " + body.length + "\r\n\r\n");
+                return client.send(body).rest();
+            } catch (SocketException e) {
+                // Answered, and closed, before all had been sent.
+                return "";
+            }
         }
     }
 
