@@ -227,7 +227,7 @@ public final class AdapterFolder {
             AdapterTensors tensors = new AdapterTensors(file);
             reader.read(options, tensors, task, out);
             tensors.finish();
-            TargetModules.check(options, tensors, out);
+            TrainedModules.check(options, tensors, out);
             if (options.bool("ensure_weight_tying") && out.spec().tied() && tensors.names().stream().anyMatch(out::ofEmbeddingOrHead)) {
                 throw new AdapterFault("option ensure_weight_tying = true is not supported where the embedding or the head, which are one in this base, is trained");
             }

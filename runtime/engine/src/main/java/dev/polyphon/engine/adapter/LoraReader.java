@@ -73,7 +73,7 @@ final class LoraReader implements AdapterReader {
                 target.lowRank(a, b, scale);
                 delta = () -> matrix(b).times(matrix(a)).times(scale);
             }
-            if (tensors.names().contains(path + ".lora_B.bias")) {
+            if (options.bool("lora_bias") || tensors.names().contains(path + ".lora_B.bias")) {
                 float[] bias = tensors.vector(path + ".lora_B.bias", target.out());
                 target.scaleShift(null, scaled(bias, scale));
             }

@@ -19,7 +19,10 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -31,6 +34,7 @@ class MalformedAdaptersTest {
     @TempDir
     Path scratch;
 
+    private final Set<String> promises = new TreeSet<>();
     private int written;
 
     @Test
@@ -55,6 +59,7 @@ class MalformedAdaptersTest {
             }
         }
         assertThat(accepted).isEmpty();
+        assertThat(promises).containsExactly("lora_bias", "modules_to_save", "target_parameters", "trainable_token_indices");
     }
 
     private void damage(String name, String task, Checkpoint base, Kernels kernels, List<String> accepted) throws IOException {
@@ -90,10 +95,27 @@ class MalformedAdaptersTest {
                 expect(lost, name, task, base, kernels, "no tensor for " + target.asText(), accepted);
             }
         }
+        lost("modules_to_save", saved, tensor -> original.config().path("modules_to_save").valueStream().anyMatch(m -> tensor.endsWith(m.asText() + ".weight")),
+                original, name, task, base, kernels, accepted);
+        lost("trainable_token_indices", saved, tensor -> tensor.endsWith(".trainable_tokens_delta"), original, name, task, base, kernels, accepted);
+        lost("lora_bias", saved, tensor -> tensor.endsWith(".lora_B.bias"), original, name, task, base, kernels, accepted);
+        lost("target_parameters", saved, tensor -> original.config().path("target_parameters").valueStream()
+                .anyMatch(p -> tensor.contains("." + p.asText().replaceFirst("\\.[^.]*$", ".lora_"))), original, name, task, base, kernels, accepted);
         SavedAdapter option = SavedAdapter.read(original);
         ObjectNode where = option.config().path("config").isObject() ? (ObjectNode) option.config().path("config") : option.config();
         where.put("invented_later", 3);
         expect(option, name, task, base, kernels, "an unknown option", accepted);
+    }
+
+    /** Without the tensors that an option of the configuration promises. */
+    private void lost(String option, SavedAdapter saved, Predicate<String> tensors, AdapterFolder original, String name, String task, Checkpoint base,
+            Kernels kernels, List<String> accepted) throws IOException {
+        SavedAdapter lost = SavedAdapter.read(original);
+        lost.tensors().keySet().removeIf(tensors);
+        if (original.config().hasNonNull(option) && !lost.tensors().isEmpty() && lost.tensors().size() < saved.tensors().size()) {
+            promises.add(option);
+            expect(lost, name, task, base, kernels, "no tensor for " + option, accepted);
+        }
     }
 
     /** What libraries save a second time; the reader takes the first. */
