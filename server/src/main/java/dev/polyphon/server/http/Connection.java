@@ -10,12 +10,14 @@ import io.netty.channel.socket.DuplexChannel;
 import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.DefaultHttpContent;
+import io.netty.handler.codec.http.DefaultHttpHeadersFactory;
 import io.netty.handler.codec.http.DefaultHttpResponse;
 import io.netty.handler.codec.http.DefaultLastHttpContent;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpHeadersFactory;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequest;
@@ -57,6 +59,9 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
 
     /** Names of headers that this program sends, none of which come from outside. */
     private static final Map<String, AsciiString> NAMES = new ConcurrentHashMap<>();
+
+    /** Values are looked at, names need not be. */
+    private static final HttpHeadersFactory HEADERS = DefaultHttpHeadersFactory.headersFactory().withNameValidation(false);
 
     private enum Phase {
         /** Nothing of the next request has arrived. */
@@ -346,7 +351,7 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
     }
 
     void begin(int status, String contentType, List<String> more, Map<String, String> own, boolean keepAlive) {
-        var head = new DefaultHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status));
+        var head = new DefaultHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status), HEADERS);
         fill(head, contentType, more, own, keepAlive && pipe == null && version.isKeepAliveDefault());
         if (version.isKeepAliveDefault()) {
             HttpUtil.setTransferEncodingChunked(head, true);
@@ -406,7 +411,8 @@ final class Connection extends ChannelInboundHandlerAdapter implements Link {
 
     private ChannelFuture send(Response response, List<String> more, boolean keepAlive) {
         var whole = new DefaultFullHttpResponse(
-                HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(response.status()), headOnly ? Unpooled.EMPTY_BUFFER : Unpooled.wrappedBuffer(response.body()));
+                HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(response.status()), headOnly ? Unpooled.EMPTY_BUFFER : Unpooled.wrappedBuffer(response.body()),
+                HEADERS, HEADERS);
         fill(whole, response.contentType(), more, response.headers(), keepAlive);
         whole.headers().setInt(HttpHeaderNames.CONTENT_LENGTH, response.body().length);
         return write(whole);

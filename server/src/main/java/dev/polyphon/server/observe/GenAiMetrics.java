@@ -1,6 +1,8 @@
 package dev.polyphon.server.observe;
 
 import dev.polyphon.server.openai.ApiObserver;
+import dev.polyphon.server.openai.Usage;
+import io.prometheus.metrics.core.datapoints.DistributionDataPoint;
 import io.prometheus.metrics.core.metrics.Histogram;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.prometheus.metrics.model.snapshots.Unit;
@@ -24,6 +26,54 @@ final class GenAiMetrics implements ApiObserver {
     private final Histogram firstToken;
     private final Histogram perToken;
     private final Histogram tokens;
+    private final Cached<Subject, Series> series;
+
+    /** Where requests of a subject are counted: shown is only what there was. What two threads find at once is the same. */
+    private final class Series {
+        private final String operation;
+        private final String model;
+        private final DistributionDataPoint[] durations = new DistributionDataPoint[Outcome.values().length];
+        private DistributionDataPoint firstToken;
+        private DistributionDataPoint perToken;
+        private DistributionDataPoint input;
+        private DistributionDataPoint output;
+
+        Series(Subject subject) {
+            operation = subject.operation();
+            model = subject.model();
+        }
+
+        DistributionDataPoint firstToken() {
+            if (firstToken == null) {
+                firstToken = GenAiMetrics.this.firstToken.labelValues(operation, PROVIDER, model);
+            }
+            return firstToken;
+        }
+
+        DistributionDataPoint perToken() {
+            if (perToken == null) {
+                perToken = GenAiMetrics.this.perToken.labelValues(operation, PROVIDER, model);
+            }
+            return perToken;
+        }
+
+        DistributionDataPoint duration(Outcome outcome) {
+            int i = outcome.ordinal();
+            if (durations[i] == null) {
+                durations[i] = duration.labelValues(operation, PROVIDER, model, errorType(outcome));
+            }
+            return durations[i];
+        }
+
+        void use(Usage usage) {
+            if (output == null) {
+                input = tokens.labelValues(operation, PROVIDER, model, "input");
+                output = tokens.labelValues(operation, PROVIDER, model, "output");
+            }
+            input.observe(usage.prompt());
+            output.observe(usage.completion());
+        }
+    }
 
     GenAiMetrics(PrometheusRegistry registry) {
         duration = seconds(registry, "gen_ai_server_request_duration_seconds", "Time of a request to its last byte.", DURATIONS, "error_type");
@@ -35,6 +85,7 @@ final class GenAiMetrics implements ApiObserver {
                 .classicUpperBounds(TOKENS)
                 .labelNames("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type")
                 .register(registry);
+        series = new Cached<>(() -> 0, Series::new);
     }
 
     private static Histogram seconds(PrometheusRegistry registry, String name, String help, double[] bounds, String... more) {
@@ -51,23 +102,22 @@ final class GenAiMetrics implements ApiObserver {
 
     @Override
     public void firstToken(Subject subject, long nanos) {
-        firstToken.labelValues(subject.operation(), PROVIDER, subject.model()).observe(nanos / NANOS);
+        series.of(subject).firstToken().observe(nanos / NANOS);
     }
 
     @Override
     public void choice(Subject subject, int count, long nanos) {
         if (count > 1) {
-            perToken.labelValues(subject.operation(), PROVIDER, subject.model()).observe(nanos / NANOS / (count - 1));
+            series.of(subject).perToken().observe(nanos / NANOS / (count - 1));
         }
     }
 
     @Override
     public void ended(Ended ended) {
-        Subject subject = ended.subject();
-        duration.labelValues(subject.operation(), PROVIDER, subject.model(), errorType(ended.outcome())).observe(ended.times().nanos() / NANOS);
+        Series counted = series.of(ended.subject());
+        counted.duration(ended.outcome()).observe(ended.times().nanos() / NANOS);
         if (ended.outcome() == Outcome.OK) {
-            tokens.labelValues(subject.operation(), PROVIDER, subject.model(), "input").observe(ended.usage().prompt());
-            tokens.labelValues(subject.operation(), PROVIDER, subject.model(), "output").observe(ended.usage().completion());
+            counted.use(ended.usage());
         }
     }
 

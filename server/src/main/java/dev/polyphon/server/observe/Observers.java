@@ -3,31 +3,45 @@ package dev.polyphon.server.observe;
 import dev.polyphon.server.openai.ApiObserver;
 import java.util.List;
 
-/** Tells several observers, in their order. */
+/** Tells several observers, in their order. Several times a request: hence the plain loops. */
 public record Observers(List<ApiObserver> all) implements ApiObserver {
+
+    public Observers {
+        all = List.copyOf(all);
+    }
 
     @Override
     public void accepted(Subject subject) {
-        all.forEach(one -> one.accepted(subject));
+        for (int i = 0; i < all.size(); i++) {
+            all.get(i).accepted(subject);
+        }
     }
 
     @Override
     public void started(Subject subject) {
-        all.forEach(one -> one.started(subject));
+        for (int i = 0; i < all.size(); i++) {
+            all.get(i).started(subject);
+        }
     }
 
     @Override
     public void firstToken(Subject subject, long nanos) {
-        all.forEach(one -> one.firstToken(subject, nanos));
+        for (int i = 0; i < all.size(); i++) {
+            all.get(i).firstToken(subject, nanos);
+        }
     }
 
     @Override
     public void choice(Subject subject, int tokens, long nanos) {
-        all.forEach(one -> one.choice(subject, tokens, nanos));
+        for (int i = 0; i < all.size(); i++) {
+            all.get(i).choice(subject, tokens, nanos);
+        }
     }
 
     @Override
     public void ended(Ended ended) {
-        all.forEach(one -> one.ended(ended));
+        for (int i = 0; i < all.size(); i++) {
+            all.get(i).ended(ended);
+        }
     }
 }

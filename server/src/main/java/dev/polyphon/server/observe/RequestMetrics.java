@@ -1,6 +1,8 @@
 package dev.polyphon.server.observe;
 
 import dev.polyphon.server.openai.ApiObserver;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
+import io.prometheus.metrics.core.datapoints.DistributionDataPoint;
 import io.prometheus.metrics.core.metrics.Counter;
 import io.prometheus.metrics.core.metrics.GaugeWithCallback;
 import io.prometheus.metrics.core.metrics.Histogram;
@@ -25,6 +27,61 @@ final class RequestMetrics implements ApiObserver {
     private final Histogram firstToken;
     private final Histogram perToken;
     private final Histogram duration;
+    private final Cached<Subject, Series> series;
+
+    /** Where requests of a subject are counted: shown is only what there was. What two threads find at once is the same. */
+    private final class Series {
+        final DistributionDataPoint duration;
+        final CounterDataPoint promptTokens;
+        final CounterDataPoint generatedTokens;
+        final CounterDataPoint tenantPromptTokens;
+        final CounterDataPoint tenantGeneratedTokens;
+        private final String model;
+        private final String adapterClass;
+        private final String adapter;
+        private final String tenant;
+        private DistributionDataPoint firstToken;
+        private DistributionDataPoint perToken;
+        private final CounterDataPoint[] outcomes = new CounterDataPoint[Outcome.values().length];
+        private final CounterDataPoint[] tenantOutcomes = new CounterDataPoint[Outcome.values().length];
+
+        Series(Subject subject) {
+            model = subject.model();
+            adapterClass = subject.adapterClass();
+            adapter = adapters.of(subject.adapter());
+            tenant = tenants.of(subject.tenant());
+            duration = RequestMetrics.this.duration.labelValues(model, adapterClass, tenant);
+            promptTokens = RequestMetrics.this.promptTokens.labelValues(model, adapter);
+            generatedTokens = RequestMetrics.this.generatedTokens.labelValues(model, adapter);
+            tenantPromptTokens = RequestMetrics.this.tenantPromptTokens.labelValues(tenant);
+            tenantGeneratedTokens = RequestMetrics.this.tenantGeneratedTokens.labelValues(tenant);
+        }
+
+        DistributionDataPoint firstToken() {
+            if (firstToken == null) {
+                firstToken = RequestMetrics.this.firstToken.labelValues(model, adapterClass, tenant);
+            }
+            return firstToken;
+        }
+
+        DistributionDataPoint perToken() {
+            if (perToken == null) {
+                perToken = RequestMetrics.this.perToken.labelValues(model, adapterClass, tenant);
+            }
+            return perToken;
+        }
+
+        void count(Outcome outcome) {
+            int i = outcome.ordinal();
+            if (tenantOutcomes[i] == null || outcomes[i] == null) {
+                String word = outcome.name().toLowerCase(Locale.ROOT);
+                outcomes[i] = requests.labelValues(model, adapter, word);
+                tenantOutcomes[i] = tenantRequests.labelValues(tenant, word);
+            }
+            outcomes[i].inc();
+            tenantOutcomes[i].inc();
+        }
+    }
 
     RequestMetrics(PrometheusRegistry registry, TopLabels adapters, TopLabels tenants, Demand demand) {
         this.adapters = adapters;
@@ -40,6 +97,7 @@ final class RequestMetrics implements ApiObserver {
         firstToken = seconds(registry, "polyphon_time_to_first_token_seconds", "From a request's header to its first token.");
         perToken = seconds(registry, "polyphon_time_per_output_token_seconds", "Mean time between the tokens of a choice, the first left out.");
         duration = seconds(registry, "polyphon_request_duration_seconds", "From a request's header to the end of its answer.");
+        series = new Cached<>(() -> adapters.version() + tenants.version(), Series::new);
         load(registry, demand, "polyphon_tenant_requests_waiting", "Requests of a tenant that wait for the batch.", Demand.Load::waiting);
         load(registry, demand, "polyphon_tenant_requests_running", "Requests of a tenant in the batch.", Demand.Load::running);
     }
@@ -74,13 +132,13 @@ final class RequestMetrics implements ApiObserver {
 
     @Override
     public void firstToken(Subject subject, long nanos) {
-        observe(firstToken, subject, nanos / NANOS);
+        series.of(subject).firstToken().observe(nanos / NANOS);
     }
 
     @Override
     public void choice(Subject subject, int tokens, long nanos) {
         if (tokens > 1) {
-            observe(perToken, subject, nanos / NANOS / (tokens - 1));
+            series.of(subject).perToken().observe(nanos / NANOS / (tokens - 1));
         }
     }
 
@@ -89,19 +147,12 @@ final class RequestMetrics implements ApiObserver {
         Subject subject = ended.subject();
         adapters.count(subject.adapter());
         tenants.count(subject.tenant());
-        String adapter = adapters.of(subject.adapter());
-        String tenant = tenants.of(subject.tenant());
-        String outcome = ended.outcome().name().toLowerCase(Locale.ROOT);
-        requests.labelValues(subject.model(), adapter, outcome).inc();
-        promptTokens.labelValues(subject.model(), adapter).inc(ended.usage().prompt());
-        generatedTokens.labelValues(subject.model(), adapter).inc(ended.usage().completion());
-        tenantRequests.labelValues(tenant, outcome).inc();
-        tenantPromptTokens.labelValues(tenant).inc(ended.usage().prompt());
-        tenantGeneratedTokens.labelValues(tenant).inc(ended.usage().completion());
-        observe(duration, subject, ended.times().nanos() / NANOS);
-    }
-
-    private void observe(Histogram histogram, Subject subject, double seconds) {
-        histogram.labelValues(subject.model(), subject.adapterClass(), tenants.of(subject.tenant())).observe(seconds);
+        Series counted = series.of(subject);
+        counted.count(ended.outcome());
+        counted.promptTokens.inc(ended.usage().prompt());
+        counted.generatedTokens.inc(ended.usage().completion());
+        counted.tenantPromptTokens.inc(ended.usage().prompt());
+        counted.tenantGeneratedTokens.inc(ended.usage().completion());
+        counted.duration.observe(ended.times().nanos() / NANOS);
     }
 }

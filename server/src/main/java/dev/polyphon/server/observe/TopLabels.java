@@ -35,6 +35,7 @@ final class TopLabels {
     private final Map<String, Double> weights = new HashMap<>();
     private final List<Bound> metrics = new CopyOnWriteArrayList<>();
     private volatile boolean full;
+    private volatile long version;
     private volatile long next;
 
     TopLabels(int most) {
@@ -62,6 +63,11 @@ final class TopLabels {
         return full ? OTHER : take(name);
     }
 
+    /** Changes when names gain or lose their places, and before and after series are dropped. */
+    long version() {
+        return version;
+    }
+
     /** The names that stand for themselves now. */
     Set<String> shown() {
         return Set.copyOf(shown);
@@ -70,6 +76,7 @@ final class TopLabels {
     private synchronized String take(String name) {
         if (shown.size() < most) {
             shown.add(name);
+            version++;
         }
         full = shown.size() >= most;
         return shown.contains(name) ? name : OTHER;
@@ -103,12 +110,14 @@ final class TopLabels {
             shown.retainAll(chosen);
             shown.addAll(chosen);
         }
+        version++;
         for (Bound bound : metrics) {
             bound.metric.removeIf(values -> {
                 String value = values.get(bound.label);
                 return !value.isEmpty() && !value.equals(OTHER) && !shown.contains(value);
             });
         }
+        version++;
     }
 
     private double rank(String name) {

@@ -11,8 +11,11 @@ import java.time.ZoneOffset;
  * anew, and so that a clock that was ahead by mistake does not hold a tenant back until its day has come. May be used from any thread.
  */
 final class DayBudget {
+    private static final long MILLIS = Duration.ofDays(1).toMillis();
+
     private final InstantSource clock;
-    private LocalDate day;
+    /** In days since 1970. */
+    private long day;
     private long used;
 
     DayBudget(InstantSource clock, long usedToday) {
@@ -21,13 +24,13 @@ final class DayBudget {
         this.used = usedToday;
     }
 
-    private LocalDate today() {
-        return LocalDate.ofInstant(clock.instant(), ZoneOffset.UTC);
+    private long today() {
+        return Math.floorDiv(clock.millis(), MILLIS);
     }
 
     private void turn() {
-        LocalDate today = today();
-        if (today.isAfter(day)) {
+        long today = today();
+        if (today > day) {
             used = 0;
         }
         day = today;

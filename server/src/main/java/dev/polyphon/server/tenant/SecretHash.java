@@ -10,6 +10,9 @@ import java.util.HexFormat;
  * hashes are for what people make up.
  */
 public final class SecretHash {
+    /** Copied for each use: that is quicker than to look for it. */
+    private static final MessageDigest SHA_256 = sha256();
+
     private final byte[] hash;
 
     private SecretHash(byte[] hash) {
@@ -36,7 +39,15 @@ public final class SecretHash {
 
     private static byte[] digest(String secret) {
         try {
-            return MessageDigest.getInstance("SHA-256").digest(secret.getBytes(StandardCharsets.UTF_8));
+            return ((MessageDigest) SHA_256.clone()).digest(secret.getBytes(StandardCharsets.UTF_8));
+        } catch (CloneNotSupportedException e) {
+            throw new IllegalStateException("Java's own SHA-256 can be copied", e);
+        }
+    }
+
+    private static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException("every Java has SHA-256", e);
         }
