@@ -33,7 +33,11 @@ final class GovernedCatalog implements AdapterCatalog {
     }
 
     private boolean mayUse(String tenant, AdapterInfo adapter) {
-        return !adapter.id().isShared() || tenants.find(tenant).map(account -> account.tenant().adapters().matches(adapter.name())).orElse(true);
+        if (!adapter.id().isShared()) {
+            return true;
+        }
+        Account account = tenants.find(tenant).orElse(null);
+        return account == null || account.tenant().adapters().matches(adapter.name());
     }
 
     @Override

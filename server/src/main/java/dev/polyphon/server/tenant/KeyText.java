@@ -2,6 +2,7 @@ package dev.polyphon.server.tenant;
 
 import java.security.SecureRandom;
 import java.util.Base64;
+import java.util.Locale;
 import java.util.Optional;
 
 /**
@@ -15,7 +16,16 @@ record KeyText(String id, String secret) {
     private static final int ID = 12;
     private static final int SECRET = 43;
     private static final String ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
+    private static final boolean[] OF_ID = characters(ALPHABET);
+    /** The underscore parts it from the id, too. */
+    private static final boolean[] OF_SECRET = characters(ALPHABET + ALPHABET.toUpperCase(Locale.ROOT) + "_-");
     private static final SecureRandom RANDOM = new SecureRandom();
+
+    private static boolean[] characters(String which) {
+        var among = new boolean[128];
+        which.chars().forEach(c -> among[c] = true);
+        return among;
+    }
 
     static KeyText fresh() {
         var id = new StringBuilder(12);
@@ -32,8 +42,7 @@ record KeyText(String id, String secret) {
         }
         for (int i = MARK.length(); i < text.length(); i++) {
             char c = text.charAt(i);
-            boolean ofId = c >= 'a' && c <= 'z' || c >= '0' && c <= '9';
-            if (i != secret - 1 && !ofId && (i < secret || !(c >= 'A' && c <= 'Z' || c == '_' || c == '-'))) {
+            if (c >= OF_ID.length || !(i < secret - 1 ? OF_ID : OF_SECRET)[c]) {
                 return Optional.empty();
             }
         }

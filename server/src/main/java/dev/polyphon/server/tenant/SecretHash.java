@@ -10,8 +10,8 @@ import java.util.HexFormat;
  * hashes are for what people make up.
  */
 public final class SecretHash {
-    /** Copied for each use: that is quicker than to look for it. */
-    private static final MessageDigest SHA_256 = sha256();
+    /** Ready for the next use after each. */
+    private static final ThreadLocal<MessageDigest> SHA_256 = ThreadLocal.withInitial(SecretHash::sha256);
 
     private final byte[] hash;
 
@@ -38,11 +38,7 @@ public final class SecretHash {
     }
 
     private static byte[] digest(String secret) {
-        try {
-            return ((MessageDigest) SHA_256.clone()).digest(secret.getBytes(StandardCharsets.UTF_8));
-        } catch (CloneNotSupportedException e) {
-            throw new IllegalStateException("Java's own SHA-256 can be copied", e);
-        }
+        return SHA_256.get().digest(secret.getBytes(StandardCharsets.UTF_8));
     }
 
     private static MessageDigest sha256() {
