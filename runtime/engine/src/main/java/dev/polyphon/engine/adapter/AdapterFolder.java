@@ -225,6 +225,7 @@ public final class AdapterFolder {
         }
         try (TensorFile file = openTensors()) {
             AdapterTensors tensors = new AdapterTensors(file);
+            SavedModules.read(tensors, options.strings("modules_to_save"), out);
             reader.read(options, tensors, task, out);
             tensors.finish();
             TrainedModules.check(options, tensors, out);

@@ -20,11 +20,14 @@ final class AdapterOptions {
 
     private static final int LONGEST_PATTERN = 1000;
 
-    /** Options that say where the adapter came from, how it was trained, or where modules were found, which the tensors show by themselves. */
-    private static final Set<String> NO_EFFECT = Set.of("base_model_name_or_path", "revision", "task_type", "inference_mode", "auto_mapping",
+    /**
+     * Options that no reader has to understand: they say where the adapter came from, how it was trained, or where modules were found, which the tensors
+     * show by themselves; or {@link AdapterFolder} understands them for all.
+     */
+    private static final Set<String> NO_READERS = Set.of("base_model_name_or_path", "revision", "task_type", "inference_mode", "auto_mapping",
             "peft_version", "peft_type", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "module_dropout",
             "parent_library", "fan_in_fan_out", "runtime_config", "megatron_config", "megatron_core", "qalora_group_size", "init_weights",
-            "layer_indexes", "modules_pattern", "ensure_weight_tying", "target_parameters");
+            "layer_indexes", "modules_pattern", "ensure_weight_tying", "target_parameters", "modules_to_save");
 
     private final Path file;
     private final ModelConfig config;
@@ -116,7 +119,7 @@ final class AdapterOptions {
         Set<String> known = Set.of(keys);
         for (Iterator<Map.Entry<String, JsonNode>> fields = json.fields(); fields.hasNext(); ) {
             Map.Entry<String, JsonNode> field = fields.next();
-            if (!known.contains(field.getKey()) && !NO_EFFECT.contains(field.getKey()) && isSet(field.getValue())) {
+            if (!known.contains(field.getKey()) && !NO_READERS.contains(field.getKey()) && isSet(field.getValue())) {
                 throw new AdapterFault("option " + field.getKey() + " = " + field.getValue() + " is not supported");
             }
         }

@@ -25,7 +25,7 @@ final class LoraReader implements AdapterReader {
     @Override
     public void read(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
         options.understand("r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "bias", "lora_bias",
-                "init_lora_weights", "loftq_config", "eva_config", "modules_to_save", "trainable_token_indices", "alora_invocation_tokens",
+                "init_lora_weights", "loftq_config", "eva_config", "trainable_token_indices", "alora_invocation_tokens",
                 "enable_lora", "merge_weights", "quantization");
         options.only("bias", "all", "lora_only");
         int rank = options.integer("r");
@@ -82,7 +82,6 @@ final class LoraReader implements AdapterReader {
             }
         }
         embedding(tensors, ranks, alphas, stabilised, out);
-        SavedModules.read(tensors, options.strings("modules_to_save"), out);
         biases(tensors, out);
         for (String path : tensors.modules(".base_layer.weight")) {
             // PEFT saves the base's own embedding and head beside their deltas.

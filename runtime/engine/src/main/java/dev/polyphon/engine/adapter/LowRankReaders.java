@@ -93,15 +93,15 @@ final class LowRankReaders {
     /** LoHa (Hyeon-Woo et al. 2022): ΔW = scale · (B₁A₁) ⊙ (B₂A₂), which is a product of rank r² by its rows' and columns' Kronecker products. */
     static void loHa(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
         options.understand("r", "alpha", "rank_dropout", "rank_pattern", "alpha_pattern", "use_effective_conv2d");
+        AdapterOptions.Patterns ranks = options.patterns("rank_pattern", options.integer("r"));
         AdapterOptions.Patterns alphas = options.patterns("alpha_pattern", options.number("alpha"));
         for (String path : tensors.modules(".hada_w1_a")) {
             Target target = out.linear(path, path + ".hada_w1_a");
-            Matrix firstB = tensors.matrix(path + ".hada_w1_a");
-            int r = firstB.columns();
+            int r = (int) ranks.of(path);
+            Matrix firstB = tensors.matrix(path + ".hada_w1_a", target.out(), r);
             Matrix firstA = tensors.matrix(path + ".hada_w1_b", r, target.in());
             Matrix secondB = tensors.matrix(path + ".hada_w2_a", target.out(), r);
             Matrix secondA = tensors.matrix(path + ".hada_w2_b", r, target.in());
-            checkOut(firstB, target, path + ".hada_w1_a");
             double scale = alphas.of(path) / r;
             target.lowRank(Matrix.of(r * r, target.in(), (k, c) -> (double) firstA.at(k / r, c) * secondA.at(k % r, c)),
                     Matrix.of(target.out(), r * r, (o, k) -> scale * firstB.at(o, k / r) * secondB.at(o, k % r)));

@@ -19,7 +19,7 @@ final class MultiTaskReaders {
 
     /** Poly (Ponti et al. 2023) as PEFT has it; tasks are numbers, and {@value #POLY_TASK} when none is named, as in the reference vectors. */
     static void poly(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("r", "poly_type", "n_tasks", "n_skills", "n_splits", "modules_to_save");
+        options.understand("r", "poly_type", "n_tasks", "n_skills", "n_splits");
         options.only("poly_type", "poly");
         int index = Math.min(POLY_TASK, options.integer("n_tasks") - 1);
         if (task != null) {
@@ -59,7 +59,6 @@ final class MultiTaskReaders {
                 return sum / r;
             }));
         }
-        SavedModules.read(tensors, options.strings("modules_to_save"), out);
     }
 
     /** Multi-head routing (Caccia et al. 2023), and Poly when it has one split. */

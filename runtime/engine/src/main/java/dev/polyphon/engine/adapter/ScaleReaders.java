@@ -12,7 +12,7 @@ final class ScaleReaders {
 
     /** IA3 (Liu et al. 2022): outputs scaled, or inputs at feed-forward modules. */
     static void ia3(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("feedforward_modules", "init_ia3_weights", "modules_to_save");
+        options.understand("feedforward_modules", "init_ia3_weights");
         for (String path : tensors.modules(".ia3_l")) {
             Target target = out.linear(path, path + ".ia3_l");
             if (feedForward(options, path)) {
@@ -21,7 +21,6 @@ final class ScaleReaders {
                 target.scaleShift(tensors.vector(path + ".ia3_l", target.out()), null);
             }
         }
-        SavedModules.read(tensors, options.strings("modules_to_save"), out);
     }
 
     private static boolean feedForward(AdapterOptions options, String path) throws AdapterFault {
@@ -75,7 +74,7 @@ final class ScaleReaders {
 
     /** LN tuning (Zhao et al. 2024): norms with weights of their own. */
     static void layerNorms(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("modules_to_save");
+        options.understand();
         for (String path : tensors.modules(".ln_tuning_layers.weight")) {
             Target target = out.target(path, path + ".ln_tuning_layers.weight");
             if (!target.module().norm()) {
@@ -83,6 +82,5 @@ final class ScaleReaders {
             }
             SavedModules.norm(target, tensors, path, path + ".ln_tuning_layers", out);
         }
-        SavedModules.read(tensors, options.strings("modules_to_save"), out);
     }
 }
