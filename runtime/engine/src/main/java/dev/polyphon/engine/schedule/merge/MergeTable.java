@@ -22,6 +22,9 @@ import java.util.concurrent.atomic.LongAdder;
 
 /** Which adapters are merged, how far, and who uses the copies. Thread-safe; nothing here computes or waits but {@link #await}. */
 final class MergeTable {
+    /** Merges that failed and are remembered, for those who ask what became of them. */
+    static final int MOST_FAILED = 100;
+
     private final long budget;
     private final List<MergeEntry> entries = new ArrayList<>();
     /** Those in service, by the adapter as it is. */
@@ -225,6 +228,8 @@ final class MergeTable {
         if (entry.givenUp || entry.cause == Cause.AUTO) {
             entries.remove(entry);
         }
+        List<MergeEntry> all = entries.stream().filter(other -> other.state == State.FAILED).toList();
+        entries.removeAll(all.subList(0, Math.max(0, all.size() - MOST_FAILED)));
     }
 
     // For the thread that makes and releases copies.

@@ -24,7 +24,8 @@ import dev.polyphon.runtime.Scheduling;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.function.BooleanSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -156,6 +157,9 @@ public final class Merges implements AdapterMerges, BetweenSteps, AutoCloseable 
                 }
                 return entry.info();
             }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw RuntimeFault.of(Kind.SHUTTING_DOWN, "the wait for the adapter was interrupted");
         }
     }
 
@@ -177,11 +181,18 @@ public final class Merges implements AdapterMerges, BetweenSteps, AutoCloseable 
         table.mode(mode);
     }
 
-    private Lease acquire(MergeTarget target) {
+    private Lease acquire(MergeTarget target) throws InterruptedException {
+        CompletableFuture<Lease> lease = pool.acquire(target.owner(), target.adapters(), Scheduling.NO_LIMIT);
         try {
-            return pool.acquire(target.owner(), target.adapters(), Scheduling.NO_LIMIT).join();
-        } catch (CompletionException e) {
-            throw AdapterPool.fault(e);
+            return lease.get();
+        } catch (ExecutionException e) {
+            throw AdapterPool.fault(e.getCause());
+        } catch (InterruptedException e) {
+            if (!lease.cancel(false)) {
+                // It came at the same moment.
+                lease.thenAccept(Lease::close);
+            }
+            throw e;
         }
     }
 

@@ -26,4 +26,15 @@ class MergeTableTest {
         table.remove(inHand);
         assertThat(table.status().bytes()).isZero();
     }
+
+    @Test
+    void soManyFailuresAreRemembered() {
+        MergeTable table = new MergeTable(new MergeMode.Never(), 1000);
+        for (int i = 0; i < 3 * MergeTable.MOST_FAILED; i++) {
+            table.fail(table.add(new MergeTarget("", List.of(new AdapterWeight("a" + i))), Cause.OPERATOR), "no reason");
+        }
+        assertThat(table.entries()).hasSize(MergeTable.MOST_FAILED).extracting(entry -> entry.target.adapters().getFirst().name())
+                .startsWith("a" + 2 * MergeTable.MOST_FAILED).endsWith("a" + (3 * MergeTable.MOST_FAILED - 1));
+        assertThat(table.status().failed()).isEqualTo(3 * MergeTable.MOST_FAILED);
+    }
 }
