@@ -255,6 +255,11 @@ final class AdapterBuilder implements AutoCloseable {
         return parts.keySet();
     }
 
+    /** Whether the base has weights of its own for a module of its architecture; a head that is the embedding has. */
+    boolean stored(String path) {
+        return parts.get(path).stream().anyMatch(part -> part.site().module() == Module.HEAD || base.stored(part.site()).isPresent());
+    }
+
     /** The module of a path, which must be a linear layer inside the decoder's layers. */
     Target linear(String path, String tensor) throws AdapterFault {
         Target target = target(path, tensor);

@@ -46,8 +46,8 @@ final class LoraReader implements AdapterReader {
             options.only("init_lora_weights", PLAIN_INITIALISATIONS);
         }
         int bits = PackedTensors.bits(options);
-        if (bits > 0 && (residual || options.bool("use_dora"))) {
-            throw new AdapterFault("quantization together with use_dora, pissa or olora is not supported");
+        if (bits > 0 && (residual || options.bool("use_dora") || options.bool("lora_bias"))) {
+            throw new AdapterFault("quantization together with use_dora, lora_bias, pissa or olora is not supported");
         }
         for (String path : bits > 0 ? tensors.modules(".lora_A" + PackedTensors.ending(bits)) : Set.<String>of()) {
             Target target = out.linear(path, path + ".lora_A");
@@ -73,7 +73,7 @@ final class LoraReader implements AdapterReader {
                 target.lowRank(a, b, scale);
                 delta = () -> matrix(b).times(matrix(a)).times(scale);
             }
-            if (options.bool("lora_bias") || tensors.names().contains(path + ".lora_B.bias")) {
+            if (options.bool("lora_bias")) {
                 float[] bias = tensors.vector(path + ".lora_B.bias", target.out());
                 target.scaleShift(null, scaled(bias, scale));
             }

@@ -1,21 +1,25 @@
 package dev.polyphon.engine.adapter;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.polyphon.engine.model.Layout;
+import dev.polyphon.engine.model.Module;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /**
- * Compares what a configuration says was trained, {@code target_modules}, {@code target_parameters}, {@code modules_to_save} and
- * {@code trainable_token_indices}, with what there are tensors for. The tensors alone say what is computed; but an adapter all of whose tensors for a
+ * Compares what a configuration says was trained, {@code target_modules}, {@code target_parameters}, {@code modules_to_save},
+ * {@code trainable_token_indices} and {@code bias}, with what there are tensors for. The tensors alone say what is computed; but an adapter all of whose tensors for a
  * module were lost would be another one than was trained, and nothing else shows it.
  *
  * <p>A module may lack its tensors in some layers: who trains the last layers only does not always say so. Names that the base has no module for are
@@ -32,6 +36,7 @@ final class TrainedModules {
         targets(options, tensors, base);
         parameters(options, tensors, base);
         saved(options, tensors, base);
+        biases(options, tensors, base);
         JsonNode tokens = options.json("trainable_token_indices");
         if (tokens.isContainerNode() && !tokens.isEmpty() && tensors.modules(".trainable_tokens_delta").isEmpty()) {
             throw new AdapterFault("trainable_token_indices names tokens, for which there are no tensors");
@@ -73,18 +78,46 @@ final class TrainedModules {
         }
     }
 
+    /** PEFT saves a module in every layer; it takes any ending of a path for its name. */
     private static void saved(AdapterOptions options, AdapterTensors tensors, AdapterBuilder base) throws IOException {
-        Set<String> saved = new HashSet<>();
-        for (String path : tensors.modules(".weight")) {
-            base.module(path).ifPresent(found -> saved.add(kind(found)));
-        }
+        Set<String> saved = modulesWith(tensors, base, ".weight");
         for (String name : options.strings("modules_to_save")) {
             for (String path : base.modules()) {
-                if (ends(path, name) && !saved.contains(kind(path))) {
-                    throw new AdapterFault("modules_to_save names " + kind(path) + ", for which there are no tensors");
+                if (path.endsWith(name) && base.stored(path) && !saved.contains(path)) {
+                    throw new AdapterFault("modules_to_save names " + name + ", but tensor " + path + ".weight is missing");
                 }
             }
         }
+    }
+
+    /** {@code all} are the biases of every linear layer that has one, {@code lora_only} those of the layers with a delta. */
+    private static void biases(AdapterOptions options, AdapterTensors tensors, AdapterBuilder base) throws AdapterFault {
+        String bias = options.json("bias").asText();
+        if (!bias.equals("all") && !bias.equals("lora_only")) {
+            return;
+        }
+        Set<String> saved = modulesWith(tensors, base, ".bias", ".base_layer.bias");
+        for (String path : bias.equals("all") ? base.modules() : modulesWith(tensors, base, ".lora_A.weight", ".lora_A.default.weight")) {
+            if (base.stored(path) && biased(base, path) && !saved.contains(path)) {
+                throw new AdapterFault("bias = " + bias + ", but tensor " + path + ".bias is missing");
+            }
+        }
+    }
+
+    private static boolean biased(AdapterBuilder base, String path) throws AdapterFault {
+        AdapterBuilder.Target target = base.target(path, path);
+        boolean linear = !target.module().norm() && target.module() != Module.EMBED && target.module() != Module.POSITIONS;
+        for (Layout.Part part : linear ? target.sites() : List.<Layout.Part>of()) {
+            if (base.baseBias(part.site()) != null) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Paths of the base's modules that there are such tensors for. */
+    private static Set<String> modulesWith(AdapterTensors tensors, AdapterBuilder base, String... endings) {
+        return tensors.modules(endings).stream().map(base::module).flatMap(Optional::stream).collect(Collectors.toSet());
     }
 
     private static boolean ends(String path, String name) {
@@ -105,15 +138,24 @@ final class TrainedModules {
         }
     }
 
-    private static boolean inChosenLayer(AdapterOptions options, String path) {
+    /** The layer is the first number in the path, or the first after one of the names that {@code layers_pattern} has. */
+    private static boolean inChosenLayer(AdapterOptions options, String path) throws AdapterFault {
         JsonNode chosen = options.json("layers_to_transform");
         Matcher layer = LAYER.matcher(path);
-        if (chosen.isMissingNode() || chosen.isNull() || !layer.find()) {
+        if (chosen.isMissingNode() || chosen.isNull() || chosen.isArray() && chosen.isEmpty()) {
             return true;
         }
-        String number = layer.group(1);
-        return chosen.isArray()
-                ? chosen.isEmpty() || IntStream.range(0, chosen.size()).anyMatch(i -> chosen.get(i).asText().equals(number))
-                : chosen.asText().equals(number);
+        JsonNode pattern = options.json("layers_pattern");
+        List<String> names = pattern.isTextual() ? List.of(pattern.textValue()) : options.strings("layers_pattern");
+        while (layer.find()) {
+            String before = path.substring(0, layer.start());
+            if (names.isEmpty() || names.stream().anyMatch(name -> name.isEmpty() || ends(before, name))) {
+                String number = layer.group(1);
+                return chosen.isArray()
+                        ? IntStream.range(0, chosen.size()).anyMatch(i -> chosen.get(i).asText().equals(number))
+                        : chosen.asText().equals(number);
+            }
+        }
+        return false;
     }
 }

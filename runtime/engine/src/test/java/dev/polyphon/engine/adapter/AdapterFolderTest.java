@@ -159,6 +159,47 @@ class AdapterFolderTest {
         assertThatThrownBy(() -> load(none)).isInstanceOf(AdapterFault.class).hasMessageContaining("v_proj");
     }
 
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            layers  | layers.0 |
+            layers  | layers.1 | v_proj
+            h       | layers.1 |
+            """)
+    void looksForChosenLayersAfterTheNamesOfLayersPattern(String pattern, String lost, String message) throws IOException {
+        Path folder = altered("lora-llama-qv-r8", config -> config.put("layers_pattern", pattern).putArray("layers_to_transform").add(1),
+                (name, tensor) -> name.contains(lost + ".self_attn.v_proj") ? null : tensor);
+        if (message == null) {
+            load(folder);
+        } else {
+            assertThatThrownBy(() -> load(folder)).isInstanceOf(AdapterFault.class).hasMessageContaining(message);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            llama          | modules-to-save-embed-head-llama | lm_head.weight                      | modules_to_save names lm_head, but tensor lm_head.weight is missing
+            llama          | layer-norm-in-lora-llama | layers.1.input_layernorm.weight             | layers.1.input_layernorm.weight is missing
+            llama          | token-indices-llama      | trainable_tokens_delta                      | trainable_token_indices names tokens
+            llama          | lora-bias-llama          | layers.1.self_attn.v_proj.lora_B.bias       | tensor model.layers.1.self_attn.v_proj.lora_B.bias is missing
+            llama-mha-bias | bias-all-llama           | layers.0.mlp.up_proj.base_layer.bias        | bias = all, but tensor model.layers.0.mlp.up_proj.bias is missing
+            opt            | bias-lora-only-opt       | layers.1.fc1.base_layer.bias                | bias = lora_only, but tensor model.decoder.layers.1.fc1.bias is missing
+            mixtral        | lora-experts-gate-mixtral | gate.lora_                                 | target_parameters names gate.weight
+            """)
+    void refusesAnAdapterWithoutTensorsThatAnOptionPromises(String on, String adapter, String lost, String message) throws IOException {
+        Path whole = altered(adapter, config -> {}, (name, tensor) -> tensor);
+        Path folder = altered(adapter, config -> {}, (name, tensor) -> name.contains(lost) ? null : tensor);
+        try (Checkpoint its = Checkpoint.open(GOLDEN.resolve("bases").resolve(on))) {
+            AdapterFolder.open(whole).load("a", null, its, kernels).close();
+            assertThatThrownBy(() -> AdapterFolder.open(folder).load("a", null, its, kernels)).isInstanceOf(AdapterFault.class).hasMessageContaining(message);
+        }
+    }
+
+    @Test
+    void refusesBiasesOfDeltasWhereTheOptionIsNotSet() throws IOException {
+        Path folder = altered("lora-bias-llama", config -> config.put("lora_bias", false), (name, tensor) -> tensor);
+        assertThatThrownBy(() -> load(folder)).isInstanceOf(AdapterFault.class).hasMessageContaining("lora_B.bias is not understood");
+    }
+
     @Test
     void givesUpPatternsThatTakeForEver() throws IOException {
         Path targets = altered("lora-llama-qv-r8", config -> config.put("target_modules", "(([a-z0-9._]+)+)+!"), (name, tensor) -> tensor);
