@@ -21,7 +21,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import net.jqwik.api.Arbitraries;
@@ -43,47 +45,77 @@ class MixedFormsPropertyTest {
     private static final int BLOCKS_EACH = 4;
     private static final int ROWS = MOST_REQUESTS * BLOCKS_EACH * BLOCK_SIZE;
 
+    /** Those that the reference vectors have adapters of several forms on. */
+    private static final List<String> OTHER_BASES = List.of("opt", "bloom", "gptj", "gpt2");
+
     private static Kernels kernels;
-    private static Checkpoint base;
-    private static BaseWeights weights;
-    private static Decoder decoder;
-    private static KvCache cache;
-    /** Every adapter of the reference vectors on this base; null for none. */
-    private static final List<LoadedAdapter> ADAPTERS = new ArrayList<>();
+    private static final Map<String, Model> MODELS = new HashMap<>();
 
     /** @param adapter its number */
     record Request(int adapter, List<Integer> prompt) {}
 
+    /** @param adapters every adapter of the reference vectors on this base; null for none */
+    private record Model(Checkpoint base, BaseWeights weights, Decoder decoder, KvCache cache, List<LoadedAdapter> adapters) implements AutoCloseable {
+        static Model open(String name) throws IOException {
+            Checkpoint base = Checkpoint.open(GOLDEN.resolve("bases").resolve(name));
+            BaseWeights weights = new BaseWeights(kernels, base);
+            ArchitectureSpec spec = base.spec();
+            Decoder decoder = new Decoder(kernels, spec, weights, ROWS, ROWS, spec.context());
+            KvCache cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), MOST_REQUESTS * BLOCKS_EACH, BLOCK_SIZE).openAll();
+            List<LoadedAdapter> adapters = new ArrayList<>();
+            adapters.add(null);
+            try (Stream<Path> cases = Files.list(GOLDEN.resolve("cases"))) {
+                for (Path folder : cases.sorted().toList()) {
+                    JsonNode json = new ObjectMapper().readTree(Files.readAllBytes(folder.resolve("case.json")));
+                    if (json.path("base").asText().equals(name) && json.hasNonNull("adapter")) {
+                        adapters.add(AdapterFolder.open(GOLDEN.resolve("adapters").resolve(json.path("adapter").asText()))
+                                .load(folder.getFileName().toString(), json.path("task").textValue(), base, kernels));
+                    }
+                }
+            }
+            return new Model(base, weights, decoder, cache, adapters);
+        }
+
+        AdapterWeights adapter(Request request) {
+            LoadedAdapter adapter = adapters.get(request.adapter % adapters.size());
+            return adapter == null ? null : adapter.weights();
+        }
+
+        String name(Request request) {
+            return adapter(request) == null ? "base" : adapter(request).name();
+        }
+
+        @Override
+        public void close() {
+            adapters.stream().skip(1).forEach(LoadedAdapter::close);
+            cache.close();
+            decoder.close();
+            weights.close();
+            base.close();
+        }
+    }
+
     @BeforeContainer
     static void open() throws IOException {
         kernels = CpuKernels.open(2);
-        base = Checkpoint.open(GOLDEN.resolve("bases/llama"));
-        weights = new BaseWeights(kernels, base);
-        ArchitectureSpec spec = base.spec();
-        decoder = new Decoder(kernels, spec, weights, ROWS, ROWS, spec.context());
-        cache = kernels.kvCache(spec.layers().size(), spec.kvHeads(), spec.headDim(), MOST_REQUESTS * BLOCKS_EACH, BLOCK_SIZE).openAll();
-        ADAPTERS.add(null);
-        try (Stream<Path> cases = Files.list(GOLDEN.resolve("cases"))) {
-            for (Path folder : cases.sorted().toList()) {
-                JsonNode json = new ObjectMapper().readTree(Files.readAllBytes(folder.resolve("case.json")));
-                if (json.path("base").asText().equals("llama") && json.hasNonNull("adapter")) {
-                    ADAPTERS.add(AdapterFolder.open(GOLDEN.resolve("adapters").resolve(json.path("adapter").asText()))
-                            .load(folder.getFileName().toString(), json.path("task").textValue(), base, kernels));
-                }
-            }
+        MODELS.put("llama", Model.open("llama"));
+        assertThat(MODELS.get("llama").adapters()).hasSizeGreaterThan(70);
+        for (String name : OTHER_BASES) {
+            MODELS.put(name, Model.open(name));
+            assertThat(MODELS.get(name).adapters()).hasSizeGreaterThan(5);
         }
-        assertThat(ADAPTERS).hasSizeGreaterThan(70);
     }
 
     @AfterContainer
     static void close() {
-        ADAPTERS.stream().skip(1).forEach(LoadedAdapter::close);
-        ADAPTERS.clear();
-        cache.close();
-        decoder.close();
-        weights.close();
-        base.close();
+        MODELS.values().forEach(Model::close);
+        MODELS.clear();
         kernels.close();
+    }
+
+    @Provide
+    Arbitrary<String> otherBases() {
+        return Arbitraries.of(OTHER_BASES);
     }
 
     @Provide
@@ -95,29 +127,29 @@ class MixedFormsPropertyTest {
 
     @Property(tries = 60)
     void eachRowIsAsItIsAlone(@ForAll("batches") List<Request> batch) {
-        List<float[]> together = logits(batch);
+        check(MODELS.get("llama"), batch);
+    }
+
+    @Property(tries = 40)
+    void eachRowIsAsItIsAloneOnOtherBases(@ForAll("otherBases") String base, @ForAll("batches") List<Request> batch) {
+        check(MODELS.get(base), batch);
+    }
+
+    private static void check(Model model, List<Request> batch) {
+        List<float[]> together = logits(model, batch);
         for (int i = 0; i < batch.size(); i++) {
             Request request = batch.get(i);
-            assertThat(together.get(i)).as("%s among %s", name(request), batch.stream().map(MixedFormsPropertyTest::name).toList())
-                    .isEqualTo(logits(List.of(request)).getFirst());
+            assertThat(together.get(i)).as("%s among %s", model.name(request), batch.stream().map(model::name).toList())
+                    .isEqualTo(logits(model, List.of(request)).getFirst());
         }
     }
 
-    private static AdapterWeights adapter(Request request) {
-        LoadedAdapter adapter = ADAPTERS.get(request.adapter % ADAPTERS.size());
-        return adapter == null ? null : adapter.weights();
-    }
-
-    private static String name(Request request) {
-        return adapter(request) == null ? "base" : adapter(request).name();
-    }
-
     /** Logits of every position of each prompt, all computed in one step. */
-    private static List<float[]> logits(List<Request> requests) {
+    private static List<float[]> logits(Model model, List<Request> requests) {
         List<Work> plan = new ArrayList<>();
         int block = 0;
         for (Request request : requests) {
-            Sequence sequence = new Sequence(request.prompt.stream().mapToInt(Integer::intValue).toArray(), adapter(request));
+            Sequence sequence = new Sequence(request.prompt.stream().mapToInt(Integer::intValue).toArray(), model.adapter(request));
             while (sequence.blockCount() * BLOCK_SIZE < sequence.length()) {
                 sequence.addBlock(block++);
             }
@@ -125,14 +157,14 @@ class MixedFormsPropertyTest {
         }
         StepRows step = StepRows.of(plan);
         int rows = step.batch().rows();
-        int vocabulary = base.spec().vocabulary();
+        int vocabulary = model.base().spec().vocabulary();
         float[] out = new float[rows * vocabulary];
         for (Work work : plan) {
             if (work.from() > 0) {
-                decoder.writePrefix((Prefix.KeysValues) work.sequence().adapter().prefix(), work.sequence().blocks(), cache);
+                model.decoder().writePrefix((Prefix.KeysValues) work.sequence().adapter().prefix(), work.sequence().blocks(), model.cache());
             }
         }
-        decoder.forward(step.batch(), new AdapterPlan(step.segments()), cache, IntStream.range(0, rows).toArray(), rows, out);
+        model.decoder().forward(step.batch(), new AdapterPlan(step.segments()), model.cache(), IntStream.range(0, rows).toArray(), rows, out);
         List<float[]> logits = new ArrayList<>();
         for (int i = 0; i < requests.size(); i++) {
             int end = step.batch().firstRow()[i + 1];
