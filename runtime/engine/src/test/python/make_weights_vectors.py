@@ -70,6 +70,7 @@ tensors = {
     "q4_k": (blocks(256, 144, [0, 2]), T.Q4_K),
     "q5_k": (blocks(256, 176, [0, 2]), T.Q5_K),
     "q6_k": (blocks(256, 210, [208]), T.Q6_K),
+    "q5_0": (blocks(32, 22, [0]), T.Q5_0),
 }
 for name, (raw, kind) in tensors.items():
     expected = np.ascontiguousarray(dequantize(raw, kind), dtype=np.float32)

@@ -17,7 +17,7 @@ import java.util.Set;
 
 /**
  * A GGUF file, version 2 or 3, little endian (<a href="https://github.com/ggml-org/ggml/blob/master/docs/gguf.md">specification</a>): metadata
- * and tensors of types F64, F32, F16, BF16, I8 to I64, Q8_0, Q4_0, Q4_1, Q4_K, Q5_K and Q6_K. GGUF lists dimensions innermost first; the views
+ * and tensors of types F64, F32, F16, BF16, I8 to I64, Q8_0, Q4_0, Q4_1, Q5_0, Q4_K, Q5_K and Q6_K. GGUF lists dimensions innermost first; the views
  * have them outermost first, so a linear layer's weight is [out, in] like everywhere else.
  *
  * <p>Metadata is decoded when asked for. A getter throws {@link MalformedFileException} when the key is missing or its value is of another
@@ -63,7 +63,8 @@ public final class Gguf implements TensorFile {
         }
     }
 
-    private record TensorInfo(String name, DType dtype, long[] shape, long offset, long bytes) {}
+    /** @param fiveBits whether it is of Q5_0 in the file, and Q8_0 from here on: see {@link FiveBits} */
+    private record TensorInfo(String name, DType dtype, long[] shape, long offset, long bytes, boolean fiveBits) {}
 
     private final Path file;
     private final Mapping mapping;
@@ -198,7 +199,8 @@ public final class Gguf implements TensorFile {
                         .formatted(info.name, info.bytes, Long.toUnsignedString(info.offset), size));
             }
             extents.add(new Extent(info.name, info.offset, info.offset + info.bytes));
-            TensorView view = new TensorView(info.name, info.dtype, info.shape, bytes.asSlice(start + info.offset, info.bytes));
+            MemorySegment data = bytes.asSlice(start + info.offset, info.bytes);
+            TensorView view = new TensorView(info.name, info.dtype, info.shape, info.fiveBits ? FiveBits.widened(data) : data);
             if (tensors.putIfAbsent(info.name, view) != null) {
                 throw malformed("tensor '%s' appears twice".formatted(info.name));
             }
@@ -217,8 +219,11 @@ public final class Gguf implements TensorFile {
         for (int i = shape.length - 1; i >= 0; i--) {
             shape[i] = cursor.int64(what);
         }
-        DType dtype = tensorType(what, cursor.uint32(what));
-        return new TensorInfo(name, dtype, shape, cursor.int64(what), Extent.bytes(file, name, dtype, shape));
+        long type = cursor.uint32(what);
+        boolean fiveBits = type == FiveBits.NUMBER;
+        DType dtype = fiveBits ? DType.Q8_0 : tensorType(what, type);
+        long bytes = Extent.bytes(file, name, dtype, shape);
+        return new TensorInfo(name, dtype, shape, cursor.int64(what), fiveBits ? bytes / DType.Q8_0.blockBytes() * FiveBits.BLOCK_BYTES : bytes, fiveBits);
     }
 
     private DType tensorType(String what, long number) throws MalformedFileException {
@@ -227,7 +232,7 @@ public final class Gguf implements TensorFile {
                 return type;
             }
         }
-        throw malformed("%s has type %s, which is not supported; use F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q5_K or Q6_K"
+        throw malformed("%s has type %s, which is not supported; use F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q4_K, Q5_K or Q6_K"
                 .formatted(what, unsupportedType(number)));
     }
 
@@ -254,7 +259,6 @@ public final class Gguf implements TensorFile {
 
     private static String unsupportedType(long number) {
         String name = switch ((int) number) {
-            case 6 -> "Q5_0";
             case 7 -> "Q5_1";
             case 9 -> "Q8_1";
             case 10 -> "Q2_K";

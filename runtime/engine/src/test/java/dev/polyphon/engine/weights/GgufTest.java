@@ -156,7 +156,7 @@ class GgufTest {
 
     @Test
     void refusesOtherTensorTypes() throws IOException {
-        refused(new GgufBuilder().tensor("blk.0.w", 6, new long[]{32}, new byte[22]).build(), "tensor 'blk.0.w' has type Q5_0 (GGML type 6), which is not");
+        refused(new GgufBuilder().tensor("blk.0.w", 7, new long[]{32}, new byte[24]).build(), "tensor 'blk.0.w' has type Q5_1 (GGML type 7), which is not");
         refused(new GgufBuilder().tensor("blk.0.w", 99, new long[]{32}, new byte[22]).build(), "tensor 'blk.0.w' has type unknown (GGML type 99)");
     }
 
