@@ -82,7 +82,7 @@ class PeftOptionsTest {
                 String name = kind.getKey() + "." + times;
                 reference(name, kind.getValue().asText());
                 SavedAdapter saved = SavedAdapter.read(AdapterFolder.open(GOLDEN.resolve("adapters").resolve(kind.getValue().asText())));
-                saved.config().putArray("modules_to_save").add("norm");
+                saved.config().putArray("modules_to_save").add("model.norm");
                 float[] values = norm.clone();
                 for (int i = 0; i < values.length; i++) {
                     values[i] *= times;
