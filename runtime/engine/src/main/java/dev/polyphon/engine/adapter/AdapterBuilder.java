@@ -257,13 +257,13 @@ final class AdapterBuilder implements AutoCloseable {
 
     /** Whether the base has weights of its own for a module of its architecture; a head that is the embedding has. */
     boolean stored(String path) {
-        return parts.get(path).stream().anyMatch(part -> part.site().module() == Module.HEAD || base.stored(part.site()).isPresent());
+        return parts.get(path).stream().anyMatch(part -> find(part.site()).isPresent());
     }
 
     /** The module of a path, which must be a linear layer inside the decoder's layers. */
     Target linear(String path, String tensor) throws AdapterFault {
         Target target = target(path, tensor);
-        if (target.module().norm() || target.module() == Module.EMBED || target.module() == Module.POSITIONS) {
+        if (!target.module().linear()) {
             throw new AdapterFault("tensor " + tensor + ": " + path + " is not a linear layer");
         }
         return target;
@@ -298,8 +298,11 @@ final class AdapterBuilder implements AutoCloseable {
     }
 
     private Stored stored(Site site) throws AdapterFault {
-        return base.stored(site).or(() -> site.module() == Module.HEAD ? base.stored(Site.of(Module.EMBED)) : Optional.empty())
-                .orElseThrow(() -> new AdapterFault("this base has no weight at " + site));
+        return find(site).orElseThrow(() -> new AdapterFault("this base has no weight at " + site));
+    }
+
+    private Optional<Stored> find(Site site) {
+        return base.stored(site).or(() -> site.module() == Module.HEAD ? base.stored(Site.of(Module.EMBED)) : Optional.empty());
     }
 
     void add(Site site, Form form) throws AdapterFault {

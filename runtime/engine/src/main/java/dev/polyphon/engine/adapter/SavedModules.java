@@ -14,7 +14,7 @@ final class SavedModules {
     /** @param names endings of module paths */
     static void read(AdapterTensors tensors, List<String> names, AdapterBuilder out) throws AdapterFault {
         for (String path : tensors.modules(".weight")) {
-            boolean saved = names.stream().anyMatch(n -> path.equals(n) || path.endsWith("." + n) || path.endsWith(n));
+            boolean saved = names.stream().anyMatch(path::endsWith);
             if (!saved || path.endsWith(".base_layer") || path.endsWith(".lora_A") || path.endsWith(".lora_B")) {
                 continue;
             }

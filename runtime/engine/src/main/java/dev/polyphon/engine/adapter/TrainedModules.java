@@ -2,7 +2,6 @@ package dev.polyphon.engine.adapter;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.polyphon.engine.model.Layout;
-import dev.polyphon.engine.model.Module;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -106,8 +105,7 @@ final class TrainedModules {
 
     private static boolean biased(AdapterBuilder base, String path) throws AdapterFault {
         AdapterBuilder.Target target = base.target(path, path);
-        boolean linear = !target.module().norm() && target.module() != Module.EMBED && target.module() != Module.POSITIONS;
-        for (Layout.Part part : linear ? target.sites() : List.<Layout.Part>of()) {
+        for (Layout.Part part : target.module().linear() ? target.sites() : List.<Layout.Part>of()) {
             if (base.baseBias(part.site()) != null) {
                 return true;
             }

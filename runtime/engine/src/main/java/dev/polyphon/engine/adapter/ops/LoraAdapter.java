@@ -5,8 +5,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.engine.adapter.Delta;
 import dev.polyphon.engine.adapter.Matrix;
 import dev.polyphon.engine.model.Checkpoint;
-import dev.polyphon.engine.model.Layout;
-import dev.polyphon.engine.model.Module;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -73,8 +71,9 @@ public record LoraAdapter(Map<String, Factors> modules) {
 
     /** Names of modules where these are all of their name, otherwise paths. */
     private List<String> targets(Checkpoint base) {
-        Set<String> linear = base.layout().parts(base.spec()).entrySet().stream().filter(e -> linear(e.getValue())).map(Map.Entry::getKey)
-                .collect(Collectors.toSet());
+        Set<String> linear = base.layout().parts(base.spec()).entrySet().stream()
+                .filter(e -> e.getValue().getFirst().site().module().linear())
+                .map(Map.Entry::getKey).collect(Collectors.toSet());
         Set<String> targets = new TreeSet<>();
         for (String path : modules.keySet()) {
             String name = path.substring(path.lastIndexOf('.') + 1);
@@ -82,10 +81,5 @@ public record LoraAdapter(Map<String, Factors> modules) {
             targets.add(all ? name : path);
         }
         return new ArrayList<>(targets);
-    }
-
-    private static boolean linear(List<Layout.Part> parts) {
-        Module module = parts.getFirst().site().module();
-        return !module.norm() && module != Module.EMBED && module != Module.POSITIONS;
     }
 }
