@@ -66,11 +66,30 @@ public final class Gguf implements TensorFile {
     /** @param fiveBits whether it is of Q5_0 in the file, and Q8_0 from here on: see {@link FiveBits} */
     private record TensorInfo(String name, DType dtype, long[] shape, long offset, long bytes, boolean fiveBits) {}
 
+    /** Its view is made when it is first asked for: widening takes time and memory, which is spared who opens the file for its metadata. */
+    private static final class Tensor {
+        private final TensorInfo info;
+        private final MemorySegment data;
+        private TensorView view;
+
+        Tensor(TensorInfo info, MemorySegment data) {
+            this.info = info;
+            this.data = data;
+        }
+
+        synchronized TensorView view() {
+            if (view == null) {
+                view = new TensorView(info.name, info.dtype, info.shape, info.fiveBits ? FiveBits.widened(data) : data);
+            }
+            return view;
+        }
+    }
+
     private final Path file;
     private final Mapping mapping;
     private final MemorySegment bytes;
     private final Map<String, Value> metadata = new LinkedHashMap<>();
-    private final Map<String, TensorView> tensors = new LinkedHashMap<>();
+    private final Map<String, Tensor> tensors = new LinkedHashMap<>();
 
     /**
      * Maps a file and checks all of its structure.
@@ -199,9 +218,7 @@ public final class Gguf implements TensorFile {
                         .formatted(info.name, info.bytes, Long.toUnsignedString(info.offset), size));
             }
             extents.add(new Extent(info.name, info.offset, info.offset + info.bytes));
-            MemorySegment data = bytes.asSlice(start + info.offset, info.bytes);
-            TensorView view = new TensorView(info.name, info.dtype, info.shape, info.fiveBits ? FiveBits.widened(data) : data);
-            if (tensors.putIfAbsent(info.name, view) != null) {
+            if (tensors.putIfAbsent(info.name, new Tensor(info, bytes.asSlice(start + info.offset, info.bytes))) != null) {
                 throw malformed("tensor '%s' appears twice".formatted(info.name));
             }
         }
@@ -283,12 +300,12 @@ public final class Gguf implements TensorFile {
 
     @Override
     public Collection<TensorView> tensors() {
-        return Collections.unmodifiableCollection(tensors.values());
+        return tensors.values().stream().map(Tensor::view).toList();
     }
 
     @Override
     public Optional<TensorView> find(String name) {
-        return Optional.ofNullable(tensors.get(name));
+        return Optional.ofNullable(tensors.get(name)).map(Tensor::view);
     }
 
     /** All metadata keys, in the file's order. */
