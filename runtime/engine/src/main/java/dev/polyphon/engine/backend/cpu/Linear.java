@@ -157,7 +157,8 @@ final class Linear implements AutoCloseable {
     /** Low-rank deltas of outputs that are there already. */
     void add(CpuTensor x, List<LowRank> deltas) {
         lowRank.prepare(x, deltas);
-        int shrinks = startShrinking();
+        ready = 0;
+        int shrinks = lowRank.pieces();
         pool.run(shrinks + deltas.size(), (worker, piece) -> {
             if (piece < shrinks) {
                 shrink(piece, scratch[worker]);
@@ -186,19 +187,6 @@ final class Linear implements AutoCloseable {
                 }
             }
         }
-    }
-
-    /** How many pieces of shrinking are to be run with, and before, the next job's pieces; small work is done at once. */
-    private int startShrinking() {
-        ready = 0;
-        int pieces = lowRank.pieces();
-        if (lowRank.work() >= SMALL) {
-            return pieces;
-        }
-        for (int i = 0; i < pieces; i++) {
-            lowRank.shrink(i, scratch[0]);
-        }
-        return 0;
     }
 
     private void shrink(int piece, Scratch scratch) {

@@ -112,15 +112,6 @@ final class LowRankDeltas implements AutoCloseable {
         return firstPiece[items.size()];
     }
 
-    /** Multiply-adds of the first part. */
-    long work() {
-        long work = 0;
-        for (LowRank item : items) {
-            work += (long) item.rows() * item.a().out() * item.a().in();
-        }
-        return work;
-    }
-
     /** Shrinks some rows of an item by one panel of A. */
     void shrink(int piece, Scratch scratch) {
         int i = 0;

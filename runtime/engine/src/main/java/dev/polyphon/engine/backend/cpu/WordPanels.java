@@ -17,7 +17,6 @@ final class WordPanels extends Panels {
     private final long elements;
     private final MachineCode[] tiles;
     private final MachineCode[] tilesAhead;
-    private final int mostRows;
 
     WordPanels(DType type, int out, int in, MachineTiles code) {
         GroupScales scales = new GroupScales(type);
@@ -28,7 +27,6 @@ final class WordPanels extends Panels {
         this.nibbles = Quants.nibbles(type);
         this.elements = scales.bytes(in);
         this.tiles = code.words(scales.group(), nibbles, scales.minima(), false);
-        this.mostRows = code.vectors().mostWordRows();
         this.tilesAhead = code.words(scales.group(), nibbles, scales.minima(), true);
     }
 
@@ -58,7 +56,8 @@ final class WordPanels extends Panels {
     }
 
     private int tiles(int rows) {
-        return (rows + mostRows - 1) / mostRows;
+        int most = tiles.length - 1;
+        return (rows + most - 1) / most;
     }
 
     /** How many blocks {@link #multiply} brings nearer for so many rows. */
