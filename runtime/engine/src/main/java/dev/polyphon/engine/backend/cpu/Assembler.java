@@ -5,7 +5,7 @@ import java.io.ByteArrayOutputStream;
 /**
  * Writes x86-64 machine code: the few vector instructions that the kernels need, on whole registers, encoded as in Intel's Software Developer's
  * Manual, volume 2. They are AVX-512's on 512 bits or AVX2's on 256, whose operation codes are the same. Vector registers are numbers from 0 to 31,
- * with 256 bits to 15. Where all lanes get one number from memory, 512 bits take it as an operand; 256 need {@link #broadcast} first.
+ * with 256 bits to 15.
  */
 final class Assembler {
 
@@ -175,11 +175,6 @@ final class Assembler {
         vector(MAP_0F, NO_PREFIX, 0x5B, to, 0, from);
     }
 
-    /** VMULPS with the one float at {@code b}. */
-    void multiply(int to, int a, Memory b) {
-        vector(MAP_0F, NO_PREFIX, 0x59, to, a, b, ONE, true);
-    }
-
     /** VMULPS. */
     void multiply(int to, int a, int b) {
         vector(MAP_0F, NO_PREFIX, 0x59, to, a, b);
@@ -188,11 +183,6 @@ final class Assembler {
     /** VFMADD213PS: {@code factor = factor * a + b}. */
     void multiplyAdd(int factor, int a, Memory b) {
         vector(MAP_0F38, PREFIX_66, 0xA8, factor, a, b, WHOLE);
-    }
-
-    /** VFMADD231PS: {@code sum += a * b} for the one float at {@code b}. */
-    void addProduct(int sum, int a, Memory b) {
-        vector(MAP_0F38, PREFIX_66, 0xB8, sum, a, b, ONE, true);
     }
 
     /** VFMADD231PS: {@code sum += a * b}. */
@@ -208,7 +198,7 @@ final class Assembler {
     /** Register, register, register. */
     private void vector(int map, int prefix, int opcode, int reg, int second, int rm) {
         if (wide) {
-            evex(map, prefix, opcode, reg, second, rm >> 3 & 1, rm >> 4 & 1, false);
+            evex(map, prefix, opcode, reg, second, rm >> 3 & 1, rm >> 4 & 1);
         } else {
             vex(map, prefix, opcode, reg, second, rm >> 3 & 1, 0);
         }
@@ -217,16 +207,9 @@ final class Assembler {
 
     /** Register, register, memory. */
     private void vector(int map, int prefix, int opcode, int reg, int second, Memory rm, int size) {
-        vector(map, prefix, opcode, reg, second, rm, size, false);
-    }
-
-    /** @param toAll whether all lanes get the one number at {@code rm} */
-    private void vector(int map, int prefix, int opcode, int reg, int second, Memory rm, int size, boolean toAll) {
         if (wide) {
-            evex(map, prefix, opcode, reg, second, rm.base.number >> 3, rm.indexBit3(), toAll);
+            evex(map, prefix, opcode, reg, second, rm.base.number >> 3, rm.indexBit3());
             address(reg, rm, size);
-        } else if (toAll) {
-            throw new IllegalStateException("256 bits have no such operand");
         } else {
             vex(map, prefix, opcode, reg, second, rm.base.number >> 3, rm.indexBit3());
             address(reg, rm, 1);
@@ -234,11 +217,11 @@ final class Assembler {
     }
 
     /** The EVEX prefix and the opcode; bits that extend a register's number are stored inverted. X extends a vector's number or an index. */
-    private void evex(int map, int prefix, int opcode, int reg, int second, int b, int x, boolean broadcast) {
+    private void evex(int map, int prefix, int opcode, int reg, int second, int b, int x) {
         code.write(0x62);
         code.write((~reg >> 3 & 1) << 7 | (~x & 1) << 6 | (~b & 1) << 5 | (~reg >> 4 & 1) << 4 | map);
         code.write((~second & 15) << 3 | 4 | prefix);
-        code.write(2 << 5 | (broadcast ? 16 : 0) | (~second >> 4 & 1) << 3);
+        code.write(2 << 5 | (~second >> 4 & 1) << 3);
         code.write(opcode);
     }
 

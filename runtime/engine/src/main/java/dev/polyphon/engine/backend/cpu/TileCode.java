@@ -64,13 +64,11 @@ final class TileCode {
     private final int vector;
     private final int panelRow;
 
-    // Vector registers 0 and up hold sums; these are the last ones. From minimum0 on there are 32 registers only.
+    // Vector registers 0 and up hold sums; these are the last ones. There is a mask with 32 registers only.
     private final int w0;
     private final int w1;
     private final int input;
     private final int product;
-    private final int minimum0;
-    private final int minimum1;
     private final int mask;
 
     private TileCode(Vectors vectors, int rows) {
@@ -84,9 +82,7 @@ final class TileCode {
         w1 = last - 1;
         input = last - 2;
         product = last - 3;
-        minimum0 = last - 4;
-        minimum1 = last - 5;
-        mask = last - 6;
+        mask = last - 4;
     }
 
     /**
@@ -200,40 +196,22 @@ final class TileCode {
         code.load(w0, SCALES.at(scales));
         code.load(w1, SCALES.at(scales + vector));
         Memory minimum = SCALES.at(scales + panelRow);
-        if (minima && vectors.wide()) {
-            code.load(minimum0, minimum);
-            code.load(minimum1, minimum.plus(vector));
-        }
         for (int r = 0; r < rows; r++) {
             Memory to = TILE_SUMS.at(r * panelRow);
-            multiply(r, record(r).plus(QuantisedRows.SCALE));
+            code.intsToFloats(2 * r, 2 * r);
+            code.intsToFloats(2 * r + 1, 2 * r + 1);
+            code.broadcast(input, record(r).plus(QuantisedRows.SCALE));
+            code.multiply(2 * r, 2 * r, input);
+            code.multiply(2 * r + 1, 2 * r + 1, input);
             code.multiplyAdd(2 * r, w0, to);
             code.multiplyAdd(2 * r + 1, w1, to.plus(vector));
-            Memory sum = record(r).plus(QuantisedRows.SUM);
-            if (minima && vectors.wide()) {
-                code.addProduct(2 * r, minimum0, sum);
-                code.addProduct(2 * r + 1, minimum1, sum);
-            } else if (minima) {
-                code.broadcast(input, sum);
+            if (minima) {
+                code.broadcast(input, record(r).plus(QuantisedRows.SUM));
                 code.addProducts(2 * r, input, minimum);
                 code.addProducts(2 * r + 1, input, minimum.plus(vector));
             }
             code.store(2 * r, to);
             code.store(2 * r + 1, to.plus(vector));
-        }
-    }
-
-    /** Makes floats of a row's sums, times the one at {@code by}. */
-    private void multiply(int r, Memory by) {
-        code.intsToFloats(2 * r, 2 * r);
-        code.intsToFloats(2 * r + 1, 2 * r + 1);
-        if (vectors.wide()) {
-            code.multiply(2 * r, 2 * r, by);
-            code.multiply(2 * r + 1, 2 * r + 1, by);
-        } else {
-            code.broadcast(input, by);
-            code.multiply(2 * r, 2 * r, input);
-            code.multiply(2 * r + 1, 2 * r + 1, input);
         }
     }
 
@@ -339,17 +317,12 @@ final class TileCode {
 
     /** Adds the panel's two vectors of elements, times the floats at these places, to a row's sums. */
     private void addProducts(int r, Memory x0, Memory x1) {
-        if (vectors.wide()) {
-            code.addProduct(2 * r, w0, x0);
-            code.addProduct(2 * r + 1, w1, x1);
-        } else {
-            code.broadcast(input, x0);
-            code.addProduct(2 * r, w0, input);
-            if (!x1.equals(x0)) {
-                code.broadcast(input, x1);
-            }
-            code.addProduct(2 * r + 1, w1, input);
+        code.broadcast(input, x0);
+        code.addProduct(2 * r, w0, input);
+        if (!x1.equals(x0)) {
+            code.broadcast(input, x1);
         }
+        code.addProduct(2 * r + 1, w1, input);
     }
 
     private void loadFloats(Floats type, int to, Memory from) {
