@@ -28,6 +28,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -215,7 +216,7 @@ class AdapterRoomTest {
                 CpuKernels.open(1))) {
             register(engine, "a0");
             engine.adapters().register(new AdapterRegistration(AdapterId.shared("cold"), "tiny", AdapterSource.parse("hf://org/cold"), Map.of(), null, false));
-            List<RuntimeObserver.Step> steps = Collections.synchronizedList(new ArrayList<>());
+            List<RuntimeObserver.Step> steps = new CopyOnWriteArrayList<>();
             engine.observe(new RuntimeObserver() {
                 @Override
                 public void step(Step step) {
