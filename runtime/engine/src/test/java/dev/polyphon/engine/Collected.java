@@ -12,7 +12,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /** A sink that keeps what it hears, for a single choice. */
-final class Collected implements TokenSink {
+class Collected implements TokenSink {
     final List<Integer> tokens = new ArrayList<>();
     final List<TokenLogprobs> logprobs = new ArrayList<>();
     int cachedTokens;

@@ -211,8 +211,7 @@ class EngineTest {
     @Test
     void aSinkHearsThatItWaitsForTheBatchBeforeItStarts() {
         List<String> heard = new CopyOnWriteArrayList<>();
-        CompletableFuture<FinishReason> end = new CompletableFuture<>();
-        generate(new TokenSink() {
+        Collected sink = new Collected() {
             @Override
             public void queued() {
                 heard.add("queued");
@@ -222,21 +221,9 @@ class EngineTest {
             public void started(int promptTokens, int cachedTokens) {
                 heard.add("started");
             }
-
-            @Override
-            public void token(TokenEvent event) {}
-
-            @Override
-            public void finished(int choice, String text, FinishReason reason, int generatedTokens) {
-                end.complete(reason);
-            }
-
-            @Override
-            public void failed(RuntimeFault fault) {
-                end.completeExceptionally(fault);
-            }
-        }, null, 1, Sampling.greedy(2), 3);
-        end.join();
+        };
+        generate(sink, null, 1, Sampling.greedy(2), 3);
+        sink.join();
         assertThat(heard).containsExactly("queued", "started");
     }
 
