@@ -44,15 +44,9 @@ public record AdapterStorage(
         return "adapters in " + store + ", from " + hub + " and " + s3;
     }
 
-    /** @param environment the variable by which others' tools know a setting; null where there is none */
-    static String or(String value, String environment) {
-        String found = value.isEmpty() ? System.getenv(environment) : value;
-        return found == null || found.isEmpty() ? null : found;
-    }
-
     static AdapterStorage read(Section adapters, Section hub, Section s3) {
         String store = adapters.text("store", "");
-        String hubToken = or(hub.text("token", ""), "HF_TOKEN");
+        String hubToken = hub.textOr("token", "HF_TOKEN");
         return new AdapterStorage(
                 store.isEmpty() ? null : Path.of(store),
                 adapters.bytes("diskBytes", 16L << 30, 0, 1L << 50),
@@ -64,36 +58,21 @@ public record AdapterStorage(
                 adapters.bytes("fileBytes", 4L << 30, 1 << 10, 1L << 50),
                 adapters.duration("stallTime", Duration.ofSeconds(30), Duration.ofMillis(100), Duration.ofHours(1)),
                 adapters.bytes("leastRate", 1 << 10, 0, 1L << 40),
-                address("hub.endpoint", hub.text("endpoint", "https://huggingface.co")),
+                hub.address("endpoint", hub.text("endpoint", "https://huggingface.co")),
                 hubToken,
                 s3(s3));
     }
 
     private static S3 s3(Section s3) {
-        URI endpoint = address("s3.endpoint", s3.text("endpoint", ""));
-        String region = or(s3.text("region", ""), "AWS_REGION");
-        String accessKey = or(s3.text("accessKey", ""), "AWS_ACCESS_KEY_ID");
-        String secretKey = or(s3.text("secretKey", ""), "AWS_SECRET_ACCESS_KEY");
-        String sessionToken = or(s3.text("sessionToken", ""), "AWS_SESSION_TOKEN");
+        URI endpoint = s3.address("endpoint", s3.text("endpoint", ""));
+        String region = s3.textOr("region", "AWS_REGION");
+        String accessKey = s3.textOr("accessKey", "AWS_ACCESS_KEY_ID");
+        String secretKey = s3.textOr("secretKey", "AWS_SECRET_ACCESS_KEY");
+        String sessionToken = s3.textOr("sessionToken", "AWS_SESSION_TOKEN");
         boolean pathStyle = s3.flag("pathStyle", true);
         if ((accessKey == null) != (secretKey == null)) {
             throw new ConfigException("s3.accessKey and s3.secretKey go together");
         }
         return endpoint == null && region == null ? null : new S3(endpoint, region == null ? "us-east-1" : region, accessKey, secretKey, sessionToken, pathStyle);
-    }
-
-    static URI address(String key, String text) {
-        if (text.isEmpty()) {
-            return null;
-        }
-        try {
-            URI address = URI.create(text);
-            if (address.getHost() != null && address.getScheme() != null && address.getScheme().matches("https?")) {
-                return address;
-            }
-        } catch (IllegalArgumentException e) {
-            // Told below.
-        }
-        throw new ConfigException(key + " must be an address like https://HOST, found '" + text + "'");
     }
 }

@@ -232,11 +232,9 @@ public record PolyphonConfig(
     }
 
     private static TraceSettings traces(Section traces) {
-        String endpoint = AdapterStorage.or(traces.text("endpoint", ""), "OTEL_EXPORTER_OTLP_ENDPOINT");
-        String headers = AdapterStorage.or(traces.text("headers", ""), "OTEL_EXPORTER_OTLP_HEADERS");
         return new TraceSettings(
-                AdapterStorage.address("traces.endpoint", endpoint == null ? "" : endpoint),
-                headers(headers == null ? "" : headers),
+                traces.address("endpoint", traces.textOr("endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")),
+                headers(traces.textOr("headers", "OTEL_EXPORTER_OTLP_HEADERS")),
                 traces.integer("sample", 100, 0, 100),
                 traces.text("service", "polyphon"),
                 traces.integer("queue", 8192, 1, MANY),
@@ -245,7 +243,7 @@ public record PolyphonConfig(
 
     private static Map<String, String> headers(String text) {
         var headers = new TreeMap<String, String>();
-        for (String one : text.isBlank() ? new String[0] : text.split(",")) {
+        for (String one : text == null || text.isBlank() ? new String[0] : text.split(",")) {
             int equals = one.indexOf('=');
             if (equals < 1 || !one.substring(0, equals).strip().matches("[A-Za-z0-9!#$%&'*+.^_`|~-]+")) {
                 // What was found may be a secret.

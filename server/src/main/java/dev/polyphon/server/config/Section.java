@@ -3,6 +3,7 @@ package dev.polyphon.server.config;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.net.URI;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -64,6 +65,29 @@ final class Section {
     String text(String key, String standard) {
         return read(key, standard, true, "a text", value ->
                 value.isNull() ? Optional.of("") : value.isValueNode() ? Optional.of(value.asText()) : Optional.empty());
+    }
+
+    /** A text or, where it is empty, what a variable of the environment says by which others' tools know it; null when that says nothing either. */
+    String textOr(String key, String environment) {
+        String set = text(key, "");
+        String found = set.isEmpty() ? System.getenv(environment) : set;
+        return found == null || found.isEmpty() ? null : found;
+    }
+
+    /** What {@code text} says is a key's address; null when it is null or empty. */
+    URI address(String key, String text) {
+        if (text == null || text.isEmpty()) {
+            return null;
+        }
+        try {
+            URI address = URI.create(text);
+            if (address.getHost() != null && address.getScheme() != null && address.getScheme().matches("https?")) {
+                return address;
+            }
+        } catch (IllegalArgumentException e) {
+            // Told below.
+        }
+        throw new ConfigException(path + key + " must be an address like https://HOST, found '" + text + "'");
     }
 
     String oneOf(String key, String standard, List<String> words) {
