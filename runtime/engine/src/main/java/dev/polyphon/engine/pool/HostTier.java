@@ -126,7 +126,8 @@ final class HostTier {
     void weigh(long number) {
         Image image = images.getIfPresent(number);
         if (image != null) {
-            put(number, image);
+            // By itself: the cache does not tell of a value that takes its own place, so that a hold taken for that would never end.
+            images.asMap().replace(number, image, image);
         }
     }
 

@@ -207,7 +207,8 @@ final class Loads {
             if (!variants.abandon(variant)) {
                 executor.execute(() -> load(variant, null));
             }
-        } catch (IOException | RuntimeException | OutOfMemoryError e) {
+        } catch (IOException | RuntimeException | Error e) {
+            // Whatever it is, those who wait must hear of it.
             release(null, unused);
             observer.adapterLoad(variant.key.name(), Duration.ofNanos(variant.nanos + System.nanoTime() - start), false);
             variants.failed(variant, fault(variant.key, e));

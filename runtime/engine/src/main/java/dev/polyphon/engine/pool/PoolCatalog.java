@@ -210,8 +210,9 @@ final class PoolCatalog implements AdapterCatalog {
 
     @Override
     public void remove(AdapterId id) {
-        registry.change(id, one -> one.withDeleted(Instant.now()));
+        Registered removed = registry.change(id, one -> one.withDeleted(Instant.now()));
         variants.retire(id);
+        removed.versions().forEach(version -> tiers.host.drop(version.number()));
     }
 
     @Override

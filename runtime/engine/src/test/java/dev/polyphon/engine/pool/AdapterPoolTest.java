@@ -439,6 +439,26 @@ class AdapterPoolTest {
     }
 
     @org.junit.jupiter.api.Test
+    void filesAreInMemoryOnceHoweverOftenTheyArePinned(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(2 * BYTES)) {
+            register(pool.catalog(), root, 1);
+            var lease = acquire(pool, "a0");
+            turn();
+            lease.join().close();
+            long bytes = pool.tiers().host().bytes();
+            assertThat(bytes).isPositive();
+            for (int i = 0; i < 4; i++) {
+                pool.catalog().pin(AdapterId.shared("a0"), i % 2 == 0);
+                turn();
+                assertThat(pool.tiers().host().bytes()).isEqualTo(bytes);
+            }
+            pool.catalog().remove(AdapterId.shared("a0"));
+            turn();
+            assertThat(pool.tiers().host().bytes()).isZero();
+        }
+    }
+
+    @org.junit.jupiter.api.Test
     void loadsPinnedAdaptersWhenItOpens(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
         try (AdapterPool pool = pool(10 * BYTES, root.resolve("store"))) {
             register(pool.catalog(), root, 2);
