@@ -18,7 +18,8 @@ final class Resident {
     boolean retired;
     private int uses;
     private double priority;
-    private long turn;
+    /** No other's, also before it has rested: it is found by it among those that may give way. */
+    private long turn = -1;
 
     Resident(LoadedAdapter adapter, Variant variant, List<Object> stamps) {
         this.adapter = adapter;

@@ -439,6 +439,26 @@ class AdapterPoolTest {
     }
 
     @org.junit.jupiter.api.Test
+    void whatWasLoadedForNobodyGivesWayLikeAnyOther(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
+        try (AdapterPool pool = pool(2 * BYTES)) {
+            register(pool.catalog(), root, 4);
+            acquire(pool, "a0").cancel(false);
+            turn();
+            assertThat(pool.loaded()).as("without being used").isOne();
+            var passing = acquire(pool, "a1");
+            turn();
+            passing.join().close();
+            var first = acquire(pool, "a2");
+            turn();
+            var second = acquire(pool, "a3");
+            turn();
+            assertThat(second).as("in the room of the one that nobody wanted").isDone();
+            first.join().close();
+            second.join().close();
+        }
+    }
+
+    @org.junit.jupiter.api.Test
     void filesAreInMemoryOnceHoweverOftenTheyArePinned(@org.junit.jupiter.api.io.TempDir Path root) throws IOException {
         try (AdapterPool pool = pool(2 * BYTES)) {
             register(pool.catalog(), root, 1);
