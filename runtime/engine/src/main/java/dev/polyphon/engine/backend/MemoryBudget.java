@@ -29,7 +29,7 @@ public final class MemoryBudget {
         /** Others want bytes: {@link Account#asked} says how many. */
         void pressed();
 
-        /** Others gave bytes back. */
+        /** Others gave bytes back, or wait for none any more. */
         void room();
     }
 
@@ -179,14 +179,20 @@ public final class MemoryBudget {
          */
         public void stands(long idleBytes, long waitsFor) {
             boolean wants;
+            List<Listener> free = List.of();
             synchronized (MemoryBudget.this) {
                 idle = idleBytes;
                 wants = waitsFor > waits;
+                if (waits > 0 && waitsFor == 0) {
+                    // While this waited, others were held to their part.
+                    free = othersThatWait();
+                }
                 waits = waitsFor;
             }
             if (wants) {
                 press(waitsFor);
             }
+            free.forEach(Listener::room);
         }
 
         /** So many bytes are on their way back, and not to be asked for again. */
@@ -206,16 +212,16 @@ public final class MemoryBudget {
 
         /** Gives bytes back. */
         public void give(long bytes) {
-            List<Listener> others = new ArrayList<>();
+            List<Listener> others;
             synchronized (MemoryBudget.this) {
                 used -= bytes;
-                for (Account other : accounts) {
-                    if (other != this && other.waits > 0) {
-                        others.add(other.listener);
-                    }
-                }
+                others = othersThatWait();
             }
             others.forEach(Listener::room);
+        }
+
+        private List<Listener> othersThatWait() {
+            return accounts.stream().filter(other -> other != this && other.waits > 0).map(other -> other.listener).toList();
         }
     }
 }

@@ -136,4 +136,31 @@ class MemoryBudgetTest {
         assertThat(keys.reach()).isEqualTo(20);
         assertThat(keys.most()).isEqualTo(110);
     }
+
+    @Test
+    void whoIsHeldToHisPartHearsWhenNobodyWaitsForTheRest() {
+        MemoryBudget budget = new MemoryBudget(100);
+        Account keys = budget.account(10);
+        Account adapters = budget.account(10);
+        int[] room = new int[1];
+        adapters.listen(new MemoryBudget.Listener() {
+            @Override
+            public void pressed() {}
+
+            @Override
+            public void room() {
+                room[0]++;
+            }
+        });
+        adapters.take(80);
+        keys.take(10);
+        keys.stands(0, 31);
+        assertThat(adapters.take(1)).as("more than its part").isFalse();
+        adapters.stands(0, 1);
+        keys.stands(0, 30);
+        assertThat(room[0]).isZero();
+        keys.stands(0, 0);
+        assertThat(room[0]).isOne();
+        assertThat(adapters.take(1)).isTrue();
+    }
 }
