@@ -111,8 +111,13 @@ public sealed interface AdapterOperation {
      *
      * @param sinkhorn whether the transport is Sinkhorn's plan, not the exact assignment
      * @param weight of the first in the average, 0 to 1
+     * @param calibration what neurons are compared on, by what each adapter's compute when the base runs these texts with it; empty to compare their weights
      */
-    record AlignMerge(AdapterWeight first, AdapterWeight second, boolean sinkhorn, double weight) implements AdapterOperation {
+    record AlignMerge(AdapterWeight first, AdapterWeight second, boolean sinkhorn, double weight, List<Prompt> calibration) implements AdapterOperation {
+        public AlignMerge {
+            calibration = List.copyOf(calibration);
+        }
+
         @Override
         public List<AdapterWeight> adapters() {
             return List.of(first, second);

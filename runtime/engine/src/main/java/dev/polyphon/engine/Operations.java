@@ -24,6 +24,7 @@ import dev.polyphon.runtime.AdapterOperation;
 import dev.polyphon.runtime.AdapterOperations;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.OperationProgress;
+import dev.polyphon.runtime.Prompt;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.RuntimeFault.Kind;
 import java.io.IOException;
@@ -160,10 +161,32 @@ public final class Operations implements AdapterOperations {
         }
 
         private Map<String, Object> align(AdapterOperation.AlignMerge asked) throws IOException {
-            SavedAdapter merged = AlignMerge.of(folder(asked.first()), folder(asked.second()),
-                    new AlignMerge.Options(asked.sinkhorn(), asked.weight(), Map.of()), progress);
+            AdapterFolder first = folder(asked.first());
+            AdapterFolder second = folder(asked.second());
+            AlignMerge pair = AlignMerge.of(first, second);
+            List<int[]> texts = asked.calibration().isEmpty() ? List.of() : tokens(asked.calibration());
+            int tokens = texts.stream().mapToInt(text -> text.length).sum();
+            int all = tokens + pair.modules();
+            Map<String, double[][]> costs = Map.of();
+            if (!texts.isEmpty()) {
+                try (Kernels kernels = CpuKernels.open(1)) {
+                    costs = Activations.costs(pair, first, second, texts, base, kernels, (done, total) -> progress.at(done, all));
+                }
+            }
+            AlignMerge.Options options = new AlignMerge.Options(asked.sinkhorn(), asked.weight(), costs);
+            SavedAdapter merged = pair.merge(options, (done, total) -> progress.at(tokens + done, all));
             merged.save(to);
-            return facts("tensors", merged.tensors().size());
+            Map<String, Object> facts = facts("tensors", merged.tensors().size());
+            if (!texts.isEmpty()) {
+                facts.put("calibrationTokens", tokens);
+            }
+            return facts;
+        }
+
+        private List<int[]> tokens(List<Prompt> texts) throws IOException {
+            try (ModelText text = ModelText.open(base.source())) {
+                return texts.stream().map(text::encode).toList();
+            }
         }
 
         private Map<String, Object> merge(List<AdapterWeight> merged, String type) throws IOException {

@@ -15,8 +15,10 @@ import dev.polyphon.runtime.AdapterOperation.Prune;
 import dev.polyphon.runtime.AdapterOperation.Quantize;
 import dev.polyphon.runtime.AdapterOperation.Svd;
 import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.Prompt;
 import dev.polyphon.server.openai.ApiException;
 import dev.polyphon.server.openai.Fields;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -36,7 +38,7 @@ public final class OperationJson {
             "svd", Set.of("adapter", "task", "rank", "energy"),
             "prune", Set.of("adapter", "task", "ratio", "as_rank"),
             "quantize", Set.of("adapter", "bits"),
-            "align_merge", Set.of("first", "second", "sinkhorn", "weight"),
+            "align_merge", Set.of("first", "second", "sinkhorn", "weight", "calibration"),
             "merge", Set.of("adapters", "type"),
             "generate", Set.of("adapter", "task"));
 
@@ -57,8 +59,12 @@ public final class OperationJson {
         };
     }
 
-    /** Reads one, or throws an {@link ApiException} that names the field. */
-    static AdapterOperation read(Fields fields) {
+    /**
+     * Reads one, or throws an {@link ApiException} that names the field.
+     *
+     * @param calibrationTokens how many tokens texts to calibrate on may have, which is the most texts there can be
+     */
+    static AdapterOperation read(Fields fields, int calibrationTokens) {
         String kind = fields.requiredText("operation");
         Set<String> known = FIELDS.get(kind);
         if (known == null) {
@@ -78,7 +84,7 @@ public final class OperationJson {
                     fields.get("as_rank").isEmpty() ? null : fields.integer("as_rank", 1, 1, MOST_RANK));
             case "quantize" -> new Quantize(adapter(fields), fields.integer("bits", 8, 1, 8));
             case "align_merge" -> new AlignMerge(named(fields, "first"), named(fields, "second"), fields.flag("sinkhorn", false),
-                    fields.decimal("weight", 0.5, 0, 1));
+                    fields.decimal("weight", 0.5, 0, 1), fields.list("calibration", calibrationTokens, OperationJson::prompt));
             case "merge" -> new Merge(adapters(fields), fields.text("type"));
             case "generate" -> new Generate(adapter(fields));
             default -> throw new IllegalStateException(kind);
@@ -96,6 +102,33 @@ public final class OperationJson {
 
     private static AdapterWeight adapter(Fields fields) {
         return new AdapterWeight(fields.requiredText("adapter"), 1, fields.text("task"));
+    }
+
+    /** A text, or its token ids. */
+    public static Prompt prompt(String path, JsonNode value) {
+        if (value.isTextual()) {
+            return new Prompt.Text(value.textValue(), true);
+        }
+        if (!value.isArray()) {
+            throw Fields.wrongType(path, "a string or an array of token ids", value);
+        }
+        int[] ids = new int[value.size()];
+        for (int i = 0; i < ids.length; i++) {
+            ids[i] = (int) Fields.integer(path + "[" + i + "]", value.get(i), 0, Integer.MAX_VALUE);
+        }
+        return new Prompt.Tokens(ids);
+    }
+
+    private static JsonNode json(Prompt prompt) {
+        return switch (prompt) {
+            case Prompt.Text(String text, boolean _) -> JsonNodeFactory.instance.textNode(text);
+            case Prompt.Tokens(int[] ids) -> {
+                ArrayNode array = JsonNodeFactory.instance.arrayNode(ids.length);
+                Arrays.stream(ids).forEach(array::add);
+                yield array;
+            }
+            case Prompt.Chat _ -> throw new IllegalArgumentException("a conversation to calibrate on");
+        };
     }
 
     static List<AdapterWeight> adapters(Fields fields) {
@@ -128,8 +161,13 @@ public final class OperationJson {
             case Svd(AdapterWeight adapter, int rank, double energy) -> put(json, adapter).put("rank", rank).put("energy", energy);
             case Prune(AdapterWeight adapter, Double ratio, Integer asRank) -> put(json, adapter).put("ratio", ratio).put("as_rank", asRank);
             case Quantize(AdapterWeight adapter, int bits) -> json.put("adapter", adapter.name()).put("bits", bits);
-            case AlignMerge align -> json.put("first", align.first().name()).put("second", align.second().name()).put("sinkhorn", align.sinkhorn())
-                    .put("weight", align.weight());
+            case AlignMerge align -> {
+                json.put("first", align.first().name()).put("second", align.second().name()).put("sinkhorn", align.sinkhorn()).put("weight", align.weight());
+                if (!align.calibration().isEmpty()) {
+                    ArrayNode texts = json.putArray("calibration");
+                    align.calibration().forEach(prompt -> texts.add(json(prompt)));
+                }
+            }
             case Merge(List<AdapterWeight> adapters, String type) -> put(json, adapters).put("type", type);
             case Generate(AdapterWeight adapter) -> put(json, adapter);
         }

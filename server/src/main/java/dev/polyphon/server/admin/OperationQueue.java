@@ -58,6 +58,11 @@ public final class OperationQueue implements AutoCloseable {
         return settings.folder();
     }
 
+    /** How many tokens the texts may have that an operation runs the base on. */
+    int calibrationTokens() {
+        return settings.calibrationTokens();
+    }
+
     /** Where an operation's result is written. */
     private Path target(OperationRun run) {
         return switch (run.operation.outcome()) {

@@ -1,5 +1,6 @@
 package dev.polyphon.server.admin;
 
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.runtime.AdapterId;
@@ -119,6 +120,10 @@ final class OperationRun {
         ObjectNode request = OperationJson.write(operation).put("owner", owner);
         if (to != null) {
             request.put("to", to);
+        }
+        if (request.remove("calibration") instanceof ArrayNode texts) {
+            // They may be long, and are not shown again.
+            request.put("calibration_texts", texts.size());
         }
         json.set("request", request);
         json.set("result", result);

@@ -8,6 +8,7 @@ import dev.polyphon.runtime.AdapterOperation;
 import dev.polyphon.runtime.AdapterOperation.Outcome;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.Runtime;
+import dev.polyphon.runtime.TextCodec;
 import dev.polyphon.server.http.Exchange;
 import dev.polyphon.server.openai.Fields;
 import dev.polyphon.server.openai.Json;
@@ -34,7 +35,7 @@ final class OperationsAdmin {
     ObjectNode start(Exchange exchange) {
         byte[] body = exchange.request().body();
         Fields fields = new Fields(Json.object(body, 0, body.length));
-        AdapterOperation operation = OperationJson.read(fields);
+        AdapterOperation operation = OperationJson.read(fields, queue.calibrationTokens());
         String owner = fields.text("owner");
         OperationRun run = new OperationRun(operation, owner == null ? AdapterId.SHARED : owner, fields.text("to"), fields.flag("replace", false),
                 AdaptersAdmin.labels(fields));
@@ -49,6 +50,9 @@ final class OperationsAdmin {
             if (catalog.find(run.owner, adapter.name()).isEmpty()) {
                 throw AdaptersAdmin.refused(404, null, "adapter_not_found", "Adapter " + adapter.name() + " is not registered.");
             }
+        }
+        if (run.operation instanceof AdapterOperation.AlignMerge align) {
+            checkCalibration(run, align);
         }
         if (run.operation.outcome() == Outcome.REPORT) {
             if (run.to != null) {
@@ -73,6 +77,19 @@ final class OperationsAdmin {
             throw AdaptersAdmin.refused(409, "to", "conflict", "'" + run.to + "' is the name of a base model.");
         } else if (!run.replace && catalog.find(run.owner, run.to).filter(info -> info.id().equals(run.resultId())).isPresent()) {
             throw AdaptersAdmin.refused(409, "to", "conflict", "An adapter named '" + run.to + "' is already registered.");
+        }
+    }
+
+    private void checkCalibration(OperationRun run, AdapterOperation.AlignMerge align) {
+        if (align.calibration().isEmpty()) {
+            return;
+        }
+        String base = catalog.find(run.owner, align.first().name()).orElseThrow().base();
+        TextCodec text = runtime.text(base).orElseThrow(() -> AdaptersAdmin.refused(409, null, "conflict", "The base of " + align.first().name() + " is not served."));
+        long tokens = align.calibration().stream().mapToLong(prompt -> text.encode(prompt).length).sum();
+        if (tokens > queue.calibrationTokens()) {
+            throw AdaptersAdmin.invalid("calibration", "'calibration' has " + tokens + " tokens; at most " + queue.calibrationTokens()
+                    + " are run (setting operations.calibrationTokens).");
         }
     }
 

@@ -148,7 +148,8 @@ public record PolyphonConfig(
     private static OperationSettings operations(Section operations) {
         String folder = operations.text("folder", "");
         return new OperationSettings(folder.isEmpty() ? null : Path.of(folder), operations.integer("running", 1, 1, 64),
-                operations.integer("waiting", 32, 1, MANY), operations.integer("kept", 100, 0, MANY));
+                operations.integer("waiting", 32, 1, MANY), operations.integer("kept", 100, 0, MANY),
+                operations.integer("calibrationTokens", 16_384, 1, 1 << 24));
     }
 
     private static RequestLimits limits(Section limits) {

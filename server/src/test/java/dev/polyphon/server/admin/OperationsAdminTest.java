@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.polyphon.runtime.AdapterOperation;
 import dev.polyphon.runtime.AdapterWeight;
+import dev.polyphon.runtime.Prompt;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.server.TestServer;
 import dev.polyphon.server.openai.Fields;
@@ -40,7 +41,7 @@ class OperationsAdminTest {
 
     @BeforeEach
     void start() {
-        server = new TestServer("operations.folder=" + folder, "operations.waiting=1", "operations.kept=2");
+        server = new TestServer("operations.folder=" + folder, "operations.waiting=1", "operations.kept=2", "operations.calibrationTokens=16");
         server.runtime.operations = (tenant, operation, to, progress) -> {
             begun.add(operation);
             for (int i = 0; i < 3; i++) {
@@ -195,12 +196,27 @@ class OperationsAdminTest {
             {"operation": "merge", "adapters": [{"name": "french"}], "to": "x"}      | 400 | adapters[0].name
             {"operation": "merge", "adapters": ["french"], "to": "x", "type": "Q2"}  | 400 | type
             {"operation": "combine", "adapters": ["french"], "to": "x", "majority_sign": "mean"} | 400 | majority_sign
+            {"operation": "align_merge", "first": "french", "second": "german", "to": "x", "calibration": "a text"}     | 400 | calibration
+            {"operation": "align_merge", "first": "french", "second": "german", "to": "x", "calibration": [5]}          | 400 | calibration[0]
+            {"operation": "align_merge", "first": "french", "second": "german", "to": "x", "calibration": ["a", [1, -2]]} | 400 | calibration[1][1]
+            {"operation": "align_merge", "first": "french", "second": "german", "to": "x", "calibration": ["a b c d", "1 2 3 4 5"]} | 400 | calibration
+            {"operation": "align_merge", "first": "french", "second": "german", "to": "x", "calibration": [[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]]} | 400 | calibration
+            {"operation": "align_merge", "first": "nobody", "second": "german", "to": "x", "calibration": ["a"]}        | 404 |
             """)
     void refusesAtOnceWhatCannotBe(String body, int status, String param) {
         var refused = server.post(ALL, body);
         assertThat(refused.status()).as(refused.body()).isEqualTo(status);
         assertThat(refused.error().path("param").textValue()).isEqualTo(param);
         assertThat(begun).isEmpty();
+    }
+
+    @Test
+    void textsToCalibrateOnGoToTheRuntimeAndAreNotShownAgain() throws Exception {
+        String id = ask("{\"operation\": \"align_merge\", \"first\": \"french\", \"second\": \"german\", \"to\": \"x\", \"calibration\": [\"a b\", [1, 2, 3]]}");
+        assertThat(begun.take()).usingRecursiveComparison().isEqualTo(new AdapterOperation.AlignMerge(new AdapterWeight("french"), new AdapterWeight("german"),
+                false, 0.5, List.of(new Prompt.Text("a b", true), new Prompt.Tokens(new int[] {1, 2, 3}))));
+        assertThat(show(id).at("/request/calibration_texts").asInt()).isEqualTo(2);
+        assertThat(show(id).path("request").has("calibration")).isFalse();
     }
 
     @Test
@@ -224,8 +240,12 @@ class OperationsAdminTest {
         Stream.of(new AdapterOperation.Inspect(one), new AdapterOperation.Convert(one), new AdapterOperation.Combine(some, "dare_ties_svd", 0.7, "frequency", 4, -9),
                 new AdapterOperation.Svd(one, 3, 0.9), new AdapterOperation.Prune(new AdapterWeight("a"), 0.3, null),
                 new AdapterOperation.Prune(new AdapterWeight("a"), null, 2), new AdapterOperation.Quantize(new AdapterWeight("a"), 1),
-                new AdapterOperation.AlignMerge(new AdapterWeight("a"), new AdapterWeight("b"), true, 0.4), new AdapterOperation.Merge(some, "F16"),
+                new AdapterOperation.AlignMerge(new AdapterWeight("a"), new AdapterWeight("b"), true, 0.4, List.of()),
+                new AdapterOperation.AlignMerge(new AdapterWeight("a"), new AdapterWeight("b"), false, 1,
+                        List.of(new Prompt.Text("x y", true), new Prompt.Tokens(new int[] {3, 0}))),
+                new AdapterOperation.Merge(some, "F16"),
                 new AdapterOperation.Merge(some, null), new AdapterOperation.Generate(one))
-                .forEach(operation -> assertThat(OperationJson.read(new Fields(OperationJson.write(operation)))).isEqualTo(operation));
+                .forEach(operation -> assertThat(OperationJson.read(new Fields(OperationJson.write(operation)), 2)).usingRecursiveComparison()
+                        .isEqualTo(operation));
     }
 }

@@ -246,8 +246,18 @@ final class AdapterBuilder implements AutoCloseable {
 
     /** The path that the base's checkpoints have for a module; empty when the base has none there. */
     Optional<String> module(String path) {
-        String canonical = base.layout().canonical(path);
+        return module(path, base.layout(), parts);
+    }
+
+    private static Optional<String> module(String path, Layout layout, Map<String, List<Layout.Part>> parts) {
+        String canonical = layout.canonical(path);
         return Stream.of(canonical, "model." + canonical).filter(parts::containsKey).findFirst();
+    }
+
+    /** Where a base has the module of a path, at several sites where it is fused; empty when it has none there. */
+    static List<Layout.Part> sites(String path, Checkpoint base) {
+        Map<String, List<Layout.Part>> parts = base.layout().parts(base.spec());
+        return module(path, base.layout(), parts).map(parts::get).orElse(List.of());
     }
 
     /** The paths of all modules of the base. */

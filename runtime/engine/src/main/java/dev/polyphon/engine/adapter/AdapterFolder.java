@@ -5,6 +5,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.model.Layout;
+import dev.polyphon.engine.model.Site;
 import dev.polyphon.engine.weights.SafeTensors;
 import dev.polyphon.engine.weights.TensorFile;
 import dev.polyphon.engine.weights.TorchFile;
@@ -129,6 +131,11 @@ public final class AdapterFolder {
         } catch (CharConversionException e) {
             throw new AdapterFault(file + " is not JSON: " + e.getMessage());
         }
+    }
+
+    /** Where a base has the module that tensors are of whose names begin like this, at several sites where it is fused; empty when it has none. */
+    public static List<Site> sites(String stem, Checkpoint base) {
+        return AdapterBuilder.sites(AdapterTensors.withoutPrefix(stem), base).stream().map(Layout.Part::site).toList();
     }
 
     /** {@code peft_type}, for example {@code LORA}, or {@value AdapterOptions#HUB}. */

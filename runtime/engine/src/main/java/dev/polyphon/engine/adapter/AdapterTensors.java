@@ -23,13 +23,7 @@ final class AdapterTensors {
 
     AdapterTensors(TensorFile file) throws AdapterFault {
         for (TensorView tensor : file.tensors()) {
-            String name = tensor.name();
-            for (String prefix : PREFIXES) {
-                if (name.startsWith(prefix)) {
-                    name = name.substring(prefix.length());
-                    break;
-                }
-            }
+            String name = withoutPrefix(tensor.name());
             if (tensors.put(name, tensor) != null) {
                 throw new AdapterFault("two tensors are named " + name);
             }
@@ -38,6 +32,16 @@ final class AdapterTensors {
             throw new AdapterFault("the adapter has no tensors");
         }
         left.addAll(tensors.keySet());
+    }
+
+    /** A tensor's or module's name without what PEFT's wrapping modules put before it. */
+    static String withoutPrefix(String name) {
+        for (String prefix : PREFIXES) {
+            if (name.startsWith(prefix)) {
+                return name.substring(prefix.length());
+            }
+        }
+        return name;
     }
 
     /** The module paths that have a tensor with one of these endings, for example {@code .lora_A.weight}. */

@@ -37,6 +37,7 @@ public final class Decoder implements AutoCloseable {
     private final FormKernels forms;
     private final ExpertMixture mixture;
     private int groups;
+    private Probe probe;
 
     private final Tensor x;
     private final Tensor normed;
@@ -148,6 +149,12 @@ public final class Decoder implements AutoCloseable {
 
     private static Projection projection(Linear linear, Tensor out) {
         return new Projection(linear.weight(), linear.bias(), out);
+    }
+
+    /** Has another look on at what adapters' neurons read in the steps from now on; null for nobody. */
+    public void watch(Probe by) {
+        probe = by;
+        forms.watch(by);
     }
 
     public int maxRows() {
@@ -345,6 +352,9 @@ public final class Decoder implements AutoCloseable {
 
     private void linear(Tensor input, int rows, ModuleGroup group, AdapterPlan plan) {
         Effects effects = plan.effects(group);
+        if (probe != null) {
+            effects.lowRank().forEach(delta -> probe.reads(delta.a(), input, delta.firstRow(), delta.rows()));
+        }
         boolean atOnce = effects.before().isEmpty();
         if (effects.passes().isEmpty()) {
             kernels.linear(input, 0, rows, group.projections(), atOnce ? effects.lowRank() : List.of());

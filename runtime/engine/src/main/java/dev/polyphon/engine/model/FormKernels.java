@@ -25,10 +25,15 @@ final class FormKernels implements AutoCloseable {
     private final int maxRows;
     private final Owned owned = new Owned();
     private final Map<Integer, List<Tensor>> scratch = new HashMap<>();
+    private Probe probe;
 
     FormKernels(Kernels kernels, int maxRows) {
         this.kernels = kernels;
         this.maxRows = maxRows;
+    }
+
+    void watch(Probe by) {
+        probe = by;
     }
 
     /**
@@ -93,6 +98,9 @@ final class FormKernels implements AutoCloseable {
     private Tensor bottleneck(Bottleneck b, Tensor v, int rows) {
         if (b.normWeight() != null) {
             kernels.norm(NormKind.LAYER, BOTTLENECK_NORM_EPSILON, b.normWeight(), b.normBias(), v.columns(), v, rows, v);
+        }
+        if (probe != null) {
+            probe.reads(b.down(), v, 0, rows);
         }
         Tensor narrow = scratch(b.down().out(), 3);
         multiply(v, rows, b.down(), b.downBias(), narrow);

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.polyphon.engine.Operations;
 import dev.polyphon.engine.adapter.ops.AlignMerge;
 import dev.polyphon.engine.adapter.ops.Combine;
 import dev.polyphon.engine.adapter.ops.Decompose;
@@ -25,7 +26,10 @@ import dev.polyphon.engine.verify.Verifier.Mode;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorView;
+import dev.polyphon.runtime.AdapterOperation;
+import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.OperationProgress;
+import dev.polyphon.runtime.Prompt;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
@@ -255,41 +259,118 @@ class OperationsTest {
         assertThat(reported).isCloseTo(best, within(1e-6));
     }
 
-    @ParameterizedTest
-    @CsvSource({"false, false", "true, false", "false, true"})
-    void alignmentUndoesAPermutation(boolean sinkhorn, boolean activations) throws IOException {
-        AdapterFolder first = adapter("ref-llm-adapters-parallel-llama");
-        SavedAdapter saved = SavedAdapter.read(first);
+    /** The rows of each down matrix, and the columns of the up matrix that belongs to it, in another order; the same adapter, that is. */
+    private static SavedAdapter permuted(SavedAdapter saved, String down, String up) {
         SavedAdapter permuted = new SavedAdapter(saved.config());
         Random random = new Random(11);
-        Map<String, List<Integer>> orders = new TreeMap<>();
-        Map<String, Matrix> inputs = new TreeMap<>();
+        Map<String, int[]> orders = new TreeMap<>();
         saved.tensors().forEach((name, tensor) -> {
-            Matrix matrix = new Matrix(tensor.dim(0), tensor.dim(1), Floats.all(tensor));
-            boolean down = name.endsWith(".adapter_down.weight");
-            String stem = name.replaceAll("\\.adapter_(down|up)\\.weight", "");
-            int[] order = orders.computeIfAbsent(stem, s -> {
-                List<Integer> list = new ArrayList<>(IntStream.range(0, down ? matrix.rows() : matrix.columns()).boxed().toList());
-                Collections.shuffle(list, random);
-                return list;
-            }).stream().mapToInt(Integer::intValue).toArray();
-            permuted.put(name, down ? matrix.rows(order) : matrix.transposed().rows(order).transposed());
-            if (down) {
-                inputs.put(stem, random(20, matrix.columns(), random));
+            if (tensor.rank() < 2) {
+                permuted.put(tensor);
+                return;
             }
+            Matrix matrix = matrix(tensor);
+            boolean isDown = name.endsWith(down);
+            int[] order = orders.computeIfAbsent(name.replace(down, "").replace(up, ""), s -> {
+                List<Integer> list = new ArrayList<>(IntStream.range(0, isDown ? matrix.rows() : matrix.columns()).boxed().toList());
+                Collections.shuffle(list, random);
+                return list.stream().mapToInt(Integer::intValue).toArray();
+            });
+            permuted.put(name, isDown ? matrix.rows(order) : matrix.transposed().rows(order).transposed());
         });
+        return permuted;
+    }
+
+    private static Matrix matrix(TensorView tensor) {
+        return new Matrix(tensor.dim(0), tensor.dim(1), Floats.all(tensor));
+    }
+
+    private Map<String, Object> align(Path first, Path second, boolean sinkhorn, List<Prompt> texts, OperationProgress progress) {
+        return new Operations((tenant, name) -> AdapterFolder.open(Path.of(name)), llama).perform("anyone",
+                new AdapterOperation.AlignMerge(new AdapterWeight(first.toString()), new AdapterWeight(second.toString()), sinkhorn, 0.5, texts),
+                scratch.resolve("merged"), progress);
+    }
+
+    private static final List<Prompt> TEXTS = List.of(new Prompt.Tokens(IntStream.range(1, 60).toArray()), new Prompt.Tokens(new int[] {7}));
+
+    @ParameterizedTest
+    @CsvSource({"ref-llm-adapters-parallel-llama, false, false", "ref-llm-adapters-parallel-llama, true, false", "ref-llm-adapters-parallel-llama, false, true",
+        "ref-llm-adapters-series-llama, false, true", "lora-llama, false, true", "lora-llama, true, true", "dora-llama, false, true"})
+    void alignmentUndoesAPermutation(String name, boolean sinkhorn, boolean activations) throws IOException {
+        SavedAdapter saved = SavedAdapter.read(adapter(name));
+        SavedAdapter permuted = adapter(name).kind().equals("LORA") ? permuted(saved, ".lora_A.weight", ".lora_B.weight")
+                : permuted(saved, ".adapter_down.weight", ".adapter_up.weight");
         permuted.save(scratch.resolve("permuted"));
-        AlignMerge.of(first, AdapterFolder.open(scratch.resolve("permuted")), new AlignMerge.Options(sinkhorn, 0.5, activations ? inputs : Map.of()),
-                OperationProgress.NONE).save(scratch.resolve("merged"));
-        assertThat(verify("ref-llm-adapters-parallel-llama", scratch.resolve("merged")))
-                .allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
+        Map<String, Object> facts = align(GOLDEN.resolve("adapters").resolve(name), scratch.resolve("permuted"), sinkhorn, activations ? TEXTS : List.of(),
+                OperationProgress.NONE);
+        assertThat(facts.get("calibrationTokens")).isEqualTo(activations ? 60 : null);
+        assertThat(verify(name, scratch.resolve("merged"))).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
     }
 
     @Test
-    void alignmentNeedsAdaptersOfOneShape() {
-        AlignMerge.Options options = new AlignMerge.Options(false, 0.5, Map.of());
-        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), adapter("mix-c"), options, OperationProgress.NONE)).hasMessageContaining("differ in r");
-        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), adapter("ia3-llama"), options, OperationProgress.NONE)).hasMessageContaining("IA3");
+    void textsShowWhatWeightsHide() throws IOException {
+        SavedAdapter saved = SavedAdapter.read(adapter("lora-llama"));
+        SavedAdapter permuted = permuted(saved, ".lora_A.weight", ".lora_B.weight");
+        SavedAdapter misleading = new SavedAdapter(saved.config());
+        // What the neurons read is permuted, what they write is in the first's order, and so large that the weights' distances show nothing else.
+        permuted.tensors().forEach((name, tensor) ->
+                misleading.put(name, name.contains(".lora_A.") ? matrix(tensor) : matrix(saved.tensors().get(name)).times(1e3)));
+        misleading.save(scratch.resolve("misleading"));
+        AdapterFolder first = adapter("lora-llama");
+        String down = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
+        AlignMerge.Options byWeights = new AlignMerge.Options(false, 0.5, Map.of());
+        SavedAdapter wrong = AlignMerge.of(first, AdapterFolder.open(scratch.resolve("misleading"))).merge(byWeights, OperationProgress.NONE);
+        assertThat(matrix(wrong.tensors().get(down)).plus(matrix(saved.tensors().get(down)).times(-1)).norm()).isGreaterThan(0.1);
+        align(first.path(), scratch.resolve("misleading"), false, TEXTS, OperationProgress.NONE);
+        SavedAdapter right = SavedAdapter.read(AdapterFolder.open(scratch.resolve("merged")));
+        assertThat(matrix(right.tensors().get(down)).data()).isEqualTo(matrix(saved.tensors().get(down)).data());
+    }
+
+    @Test
+    void alignmentOnTextsIsToldOfAndEnds() {
+        Path one = GOLDEN.resolve("adapters/mix-a");
+        Path other = GOLDEN.resolve("adapters/mix-b");
+        List<Integer> totals = new ArrayList<>();
+        List<Integer> steps = new ArrayList<>();
+        List<Prompt> both = List.of(new Prompt.Tokens(IntStream.range(0, 100).map(i -> i % 50).toArray()), new Prompt.Tokens(IntStream.range(0, 200).map(i -> i % 50).toArray()));
+        align(one, other, false, both, (done, total) -> {
+            steps.add(done);
+            totals.add(total);
+        });
+        assertThat(steps).isSorted().contains(100, 228, 300, 306);
+        assertThat(totals.subList(1, totals.size())).containsOnly(306);
+        assertThatThrownBy(() -> align(one, other, false, List.of(new Prompt.Tokens(new int[] {1, 100_000})), OperationProgress.NONE))
+                .hasMessageContaining("calibration has token 100000");
+        assertThatThrownBy(() -> align(one, other, false, List.of(new Prompt.Tokens(new int[0])), OperationProgress.NONE)).hasMessageContaining("text 1 has 0 tokens");
+        assertThatThrownBy(() -> align(one, other, false, List.of(new Prompt.Text("x", true)), OperationProgress.NONE)).hasMessageContaining("no tokenizer");
+    }
+
+    @Test
+    void aCancelledAlignmentOnTextsLeavesNothing() throws IOException {
+        assertThatThrownBy(() -> align(GOLDEN.resolve("adapters/mix-a"), GOLDEN.resolve("adapters/mix-b"), false, TEXTS, (done, total) -> {
+            if (done == 59) {
+                throw new CancellationException("enough");
+            }
+        })).isInstanceOf(CancellationException.class);
+        try (Stream<Path> left = Files.list(scratch)) {
+            assertThat(left).isEmpty();
+        }
+    }
+
+    @Test
+    void alignmentNeedsAdaptersOfOneShape() throws IOException {
+        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), adapter("mix-c"))).hasMessageContaining("differ in r");
+        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), adapter("ia3-llama"))).hasMessageContaining("IA3");
+        Quantize.of(adapter("mix-a"), 8, OperationProgress.NONE).saved().save(scratch.resolve("small"));
+        assertThatThrownBy(() -> AlignMerge.of(AdapterFolder.open(scratch.resolve("small")), AdapterFolder.open(scratch.resolve("small"))))
+                .hasMessageContaining("quantised adapters cannot be aligned");
+        SavedAdapter broken = SavedAdapter.read(adapter("mix-a"));
+        TensorView some = broken.tensors().values().iterator().next();
+        float[] values = Floats.all(some);
+        values[3] = Float.NaN;
+        broken.put(some.name(), some.shape(), values);
+        broken.save(scratch.resolve("broken"));
+        assertThatThrownBy(() -> AlignMerge.of(adapter("mix-a"), AdapterFolder.open(scratch.resolve("broken")))).hasMessageContaining("holds NaN");
     }
 
     @Test

@@ -2,6 +2,9 @@ package dev.polyphon.server.cli.adapter;
 
 import dev.polyphon.runtime.AdapterOperation;
 import dev.polyphon.runtime.AdapterWeight;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -25,9 +28,14 @@ final class AlignMergeCommand extends Operation {
     @Option(names = "--weight", paramLabel = "SHARE", defaultValue = "0.5", description = "Weight of the first adapter (default: ${DEFAULT-VALUE}).")
     private double weight;
 
+    @Option(names = "--calibration", paramLabel = "FILE", description = "Compare neurons by what they compute on these texts, not by their weights: one text a "
+            + "line or, in a .jsonl file, an object a line with the field text or prompt, a string or token ids.")
+    private Path calibration;
+
     @Override
-    AdapterOperation operation() {
-        return new AdapterOperation.AlignMerge(new AdapterWeight(first), new AdapterWeight(second), sinkhorn, weight);
+    AdapterOperation operation() throws IOException {
+        return new AdapterOperation.AlignMerge(new AdapterWeight(first), new AdapterWeight(second), sinkhorn, weight,
+                calibration == null ? List.of() : CalibrationFile.read(calibration));
     }
 
     @Override
@@ -37,6 +45,6 @@ final class AlignMergeCommand extends Operation {
 
     @Override
     boolean needsBase() {
-        return false;
+        return calibration != null;
     }
 }

@@ -55,8 +55,8 @@ abstract class Operation implements Callable<Integer> {
     private volatile boolean cancelled;
     private boolean lineOpen;
 
-    /** What is to be done; it names adapters as the user does. */
-    abstract AdapterOperation operation();
+    /** What is to be done; it names adapters as the user does. @throws IOException when a file that says more of it cannot be read */
+    abstract AdapterOperation operation() throws IOException;
 
     /** Where the result goes, in the user's words; null for one that leaves none. */
     abstract String to();

@@ -70,6 +70,33 @@ class AdapterCommandTest {
     }
 
     @Test
+    void alignsOnTexts() throws IOException {
+        Path other = Mirrored.adapter(Path.of(adapter("mix-a")), scratch.resolve("other"));
+        Path texts = Files.writeString(scratch.resolve("texts.jsonl"), "{\"prompt\": [1, 2, 3, 4, 5]}\n\n{\"text\": [9, 8, 7]}\n");
+        Path merged = scratch.resolve("merged");
+        assertThat(run("align-merge", adapter("mix-a"), other.toString(), merged.toString(), "--calibration", texts.toString(), "--base", LLAMA, "--json"))
+                .as(err.toString()).isZero();
+        assertThat(json().path("calibrationTokens").asInt()).isEqualTo(8);
+        Mirrored.assertSame(merged, Path.of(adapter("mix-a")));
+        Path to = scratch.resolve("to");
+        assertThat(run("align-merge", adapter("mix-a"), other.toString(), to.toString(), "--calibration", texts.toString())).isEqualTo(2);
+        assertThat(err.toString()).contains("--base MODEL is missing");
+        refusesTexts("x.jsonl", "{\"prompt\": [1]}\n{\"prompts\": [1]}", "line 2: expected an object with the field text or prompt");
+        refusesTexts("x.jsonl", "{\"prompt\": 5}", "line 1: Invalid type for 'prompt'");
+        refusesTexts("x.jsonl", "{\"prompt\"", "line 1: Unexpected end");
+        refusesTexts("x.txt", "\n \n", "holds no texts");
+        refusesTexts("x.txt", "a text", "this model has no tokenizer");
+        assertThat(to).doesNotExist();
+    }
+
+    private void refusesTexts(String name, String content, String why) throws IOException {
+        Path file = Files.writeString(scratch.resolve(name), content);
+        assertThat(run("align-merge", adapter("mix-a"), adapter("mix-b"), scratch.resolve("to").toString(), "--calibration", file.toString(), "--base", LLAMA))
+                .isNotZero();
+        assertThat(err.toString()).contains(why);
+    }
+
+    @Test
     void failuresAreToldAndLeaveNothing() throws IOException {
         assertThat(run("quantize", adapter("mix-a"), scratch.resolve("q").toString(), "--bits", "3")).isEqualTo(2);
         assertThat(err.toString()).contains("bits must be 8 or 1, found 3");

@@ -24,6 +24,7 @@ import dev.polyphon.server.config.Sources;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -123,6 +124,19 @@ class RemoteOperationsTest {
         assertThat(json().at("/sites/layers.*.q/LowRankDelta").asInt()).isEqualTo(2);
         assertThat(run("operations", "--url", url)).isZero();
         assertThat(out.toString().lines().skip(1)).hasSize(8).allSatisfy(line -> assertThat(line).contains("completed"));
+    }
+
+    @Test
+    void alignsOnTextsThatAreSent() throws Exception {
+        engine.adapters().register(AdapterRegistration.folder("other", "llama", Mirrored.adapter(GOLDEN.resolve("adapters/mix-a"), made.resolve("other"))));
+        Path texts = Files.writeString(made.resolve("texts.jsonl"), "{\"prompt\": [1, 2, 3, 4, 5]}");
+        assertThat(run("align-merge", "mix-a", "other", "same", "--calibration", texts.toString(), "--server", url, "--json")).as(err.toString()).isZero();
+        assertThat(json().path("calibrationTokens").asInt()).isEqualTo(5);
+        Mirrored.assertSame(Path.of(json().at("/adapter/source").asText()), GOLDEN.resolve("adapters/mix-a"));
+        assertThat(generate(new AdapterWeight("same"))).isEqualTo(generate(new AdapterWeight("mix-a"))).isNotEqualTo(generate());
+        Files.writeString(texts, "{\"prompt\": [1, 2, 99999]}");
+        assertThat(run("align-merge", "mix-a", "other", "again", "--calibration", texts.toString(), "--server", url)).isEqualTo(1);
+        assertThat(err.toString()).contains("calibration has token 99999");
     }
 
     @Test
