@@ -45,7 +45,7 @@ final class FakeCatalog implements AdapterCatalog {
     }
 
     private static AdapterInfo info(AdapterRegistration of, Instant registered, AdapterTier tier) {
-        return new AdapterInfo(of.id(), "", of.base(), "LORA", of.source(), of.labels(), false, registered, null, tier, null, 10);
+        return new AdapterInfo(of.id(), "", of.base(), "LORA", of.source(), of.labels(), false, registered, null, tier, null, List.of(), 10);
     }
 
     @Override
@@ -175,6 +175,6 @@ final class FakeCatalog implements AdapterCatalog {
     @Override
     public AdapterInfo pin(AdapterId id, boolean pinned) {
         return adapters.computeIfPresent(id, (key, info) -> new AdapterInfo(id, info.version(), info.base(), info.kind(), info.source(), info.labels(), pinned,
-                info.registered(), null, info.tier(), null, info.bytes()));
+                info.registered(), null, info.tier(), null, info.warnings(), info.bytes()));
     }
 }

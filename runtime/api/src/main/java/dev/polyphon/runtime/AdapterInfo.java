@@ -1,6 +1,7 @@
 package dev.polyphon.runtime;
 
 import java.time.Instant;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -17,6 +18,7 @@ import java.util.Map;
  * @param deleted when it was removed, or null; it can be restored for some time
  * @param tier where it is now
  * @param failure why it cannot be used at the moment, or null
+ * @param warnings what is odd about it and may be meant, for example modules that it changes in some layers only; known while it is loaded
  * @param bytes size of its weights in memory or, while they are not, of its files as far as known
  */
 public record AdapterInfo(
@@ -31,10 +33,12 @@ public record AdapterInfo(
         Instant deleted,
         AdapterTier tier,
         AdapterFailure failure,
+        List<String> warnings,
         long bytes) {
 
     public AdapterInfo {
         labels = Map.copyOf(labels);
+        warnings = List.copyOf(warnings);
     }
 
     public String owner() {

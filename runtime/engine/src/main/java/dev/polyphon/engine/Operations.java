@@ -113,10 +113,13 @@ public final class Operations implements AdapterOperations {
 
         private Map<String, Object> inspect(AdapterWeight adapter) throws IOException {
             AdapterFolder folder = folder(adapter);
-            Inspect.Report report = Inspect.of(folder, progress);
+            Inspect.Report report = Inspect.of(folder, base, progress);
             Map<String, Object> facts = facts("kind", report.kind(), "parameters", report.parameters(), "bytes", report.bytes(), "norm", report.norm());
             if (!report.tasks().isEmpty()) {
                 facts.put("tasks", report.tasks());
+            }
+            if (!report.warnings().isEmpty()) {
+                facts.put("warnings", report.warnings());
             }
             facts.put("ranks", report.ranks());
             facts.put("tensors", report.modules());

@@ -47,6 +47,9 @@ final class AdapterJson {
             json.putObject("failure").put("reason", info.failure().reason()).put("attempts", info.failure().attempts())
                     .put("retry_at", info.failure().retryAt().getEpochSecond());
         }
+        if (!info.warnings().isEmpty()) {
+            info.warnings().forEach(json.putArray("warnings")::add);
+        }
         ObjectNode labels = json.putObject("labels");
         info.labels().forEach(labels::put);
         return json;

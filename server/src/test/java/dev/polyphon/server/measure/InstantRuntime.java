@@ -35,7 +35,7 @@ final class InstantRuntime implements Runtime, AdapterCatalog {
 
     private static final TokenEvent TOKEN = new TokenEvent(0, 7, " token", null);
     private static final AdapterInfo INFO = new AdapterInfo(AdapterId.shared(ADAPTER), "", BASE, "LORA", AdapterRegistration.folder(ADAPTER, BASE, Path.of("/french")).source(),
-            Map.of(), false, Instant.EPOCH, null, AdapterTier.LOADED, null, 10);
+            Map.of(), false, Instant.EPOCH, null, AdapterTier.LOADED, null, List.of(), 10);
 
     private final ExecutorService steps = Executors.newSingleThreadExecutor(task -> new Thread(task, "steps"));
 

@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /**
@@ -47,6 +48,7 @@ final class AdapterBuilder implements AutoCloseable {
     private int firstPositions;
     private int lastPositions;
     private long bytes;
+    private final List<String> warnings = new ArrayList<>();
     /** While mixing: how much of the adapter that is read now is wanted, and the factors so far of each module. */
     private Map<String, Mixed> mixed;
     /** While deltas are collected instead of forms: those so far, by module path. */
@@ -234,6 +236,10 @@ final class AdapterBuilder implements AutoCloseable {
         return spec;
     }
 
+    Checkpoint base() {
+        return base;
+    }
+
     String name() {
         return name;
     }
@@ -263,6 +269,20 @@ final class AdapterBuilder implements AutoCloseable {
     /** The paths of all modules of the base. */
     Set<String> modules() {
         return parts.keySet();
+    }
+
+    /** Tells whether a base has the module that a tensor is of; of a tensor that is not named after one, it is taken to have. */
+    static Predicate<String> modulesOf(Checkpoint base) {
+        Map<String, List<Layout.Part>> parts = base.layout().parts(base.spec());
+        return tensor -> {
+            for (int dot = tensor.lastIndexOf('.'); dot > 0; dot = tensor.lastIndexOf('.', dot - 1)) {
+                Optional<String> module = module(tensor.substring(0, dot), base.layout(), parts);
+                if (module.isPresent()) {
+                    return parts.get(module.get()).stream().anyMatch(part -> base.stored(part.site()).isPresent());
+                }
+            }
+            return true;
+        };
     }
 
     /** Whether the base has weights of its own for a module of its architecture; a head that is the embedding has. */
@@ -409,6 +429,11 @@ final class AdapterBuilder implements AutoCloseable {
         return new Matrix(values.length, 1, values).rows(part.rows()).data();
     }
 
+    /** Notes what is odd about the adapter. */
+    void warn(List<String> sentences) {
+        warnings.addAll(sentences);
+    }
+
     LoadedAdapter build() {
         if (mixed != null) {
             mixed.values().forEach(m -> m.target.addLowRank(m.a, m.b));
@@ -418,7 +443,7 @@ final class AdapterBuilder implements AutoCloseable {
             AdapterWeights atEnd = formsAtEnd == forms ? weights : new AdapterWeights(name, spec.layers().size(), formsAtEnd, null, invocation);
             weights = AdapterWeights.onPrompt(weights, firstPositions, atEnd, lastPositions);
         }
-        return new LoadedAdapter(weights, bytes, memory);
+        return new LoadedAdapter(weights, bytes, memory, List.copyOf(warnings));
     }
 
     /** Gives everything back; for readers that fail. */

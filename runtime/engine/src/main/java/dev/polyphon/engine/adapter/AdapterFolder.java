@@ -16,6 +16,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
@@ -236,10 +237,22 @@ public final class AdapterFolder {
             reader.read(options, tensors, task, out);
             tensors.finish();
             TrainedModules.check(options, tensors, out);
+            out.warn(warnings(tensors.names(), out.base()));
             if (options.bool("ensure_weight_tying") && out.spec().tied() && tensors.names().stream().anyMatch(out::ofEmbeddingOrHead)) {
                 throw new AdapterFault("option ensure_weight_tying = true is not supported where the embedding or the head, which are one in this base, is trained");
             }
         }
+    }
+
+    /**
+     * What is odd about the adapter, and may be meant.
+     *
+     * @param tensors names of all of them
+     * @param base null where there is none
+     */
+    public List<String> warnings(Collection<String> tensors, Checkpoint base) throws AdapterFault {
+        return base == null ? LayerGaps.of(options, tensors, 0, tensor -> true)
+                : LayerGaps.of(options, tensors, base.spec().layers().size(), AdapterBuilder.modulesOf(base));
     }
 
     AdapterOptions options() {

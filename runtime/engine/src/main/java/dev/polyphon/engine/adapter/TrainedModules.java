@@ -21,12 +21,12 @@ import java.util.stream.IntStream;
  * {@code trainable_token_indices} and {@code bias}, with what there are tensors for. The tensors alone say what is computed; but an adapter all of whose tensors for a
  * module were lost would be another one than was trained, and nothing else shows it.
  *
- * <p>A module may lack its tensors in some layers: who trains the last layers only does not always say so. Names that the base has no module for are
+ * <p>A module may lack its tensors in some layers: who trains the last layers only does not always say so. {@link LayerGaps} tells of those. Names that the base has no module for are
  * those of other bases that the same list is used with.
  */
 final class TrainedModules {
     private static final Pattern LAYER = Pattern.compile("\\.(\\d+)\\.");
-    private static final String EVERYTHING = "all-linear";
+    static final String EVERYTHING = "all-linear";
 
     private TrainedModules() {}
 
@@ -127,7 +127,7 @@ final class TrainedModules {
         return LAYER.matcher(path).replaceAll(".*.");
     }
 
-    private static boolean names(AdapterOptions options, String key, String path) throws AdapterFault {
+    static boolean names(AdapterOptions options, String key, String path) throws AdapterFault {
         try {
             return options.names(key, path);
         } catch (PatternSyntaxException e) {
@@ -137,7 +137,7 @@ final class TrainedModules {
     }
 
     /** The layer is the first number in the path, or the first after one of the names that {@code layers_pattern} has. */
-    private static boolean inChosenLayer(AdapterOptions options, String path) throws AdapterFault {
+    static boolean inChosenLayer(AdapterOptions options, String path) throws AdapterFault {
         JsonNode chosen = options.json("layers_to_transform");
         Matcher layer = LAYER.matcher(path);
         if (chosen.isMissingNode() || chosen.isNull() || chosen.isArray() && chosen.isEmpty()) {

@@ -282,7 +282,7 @@ final class PoolCatalog implements AdapterCatalog {
     private AdapterInfo info(Registered one, Version version) {
         long weight = variants.weight(version.number());
         return new AdapterInfo(one.id(), version.hash(), base, version.kind(), version.source(), one.labels(), one.pinned(), version.registered(),
-                one.deleted(), tier(version, weight), failures.get(version.number()), Math.max(0, weight));
+                one.deleted(), tier(version, weight), failures.get(version.number()), variants.warnings(version.number()), Math.max(0, weight));
     }
 
     private AdapterTier tier(Version version, long weight) {

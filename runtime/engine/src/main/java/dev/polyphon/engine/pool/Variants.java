@@ -22,6 +22,8 @@ final class Variants {
     private final Map<Variant.Key, Variant> all = new HashMap<>();
     /** Bytes in memory of each version by itself. */
     private final Map<Long, Long> weights = new HashMap<>();
+    /** What is odd about versions in memory, where something is. */
+    private final Map<Long, List<String>> warnings = new HashMap<>();
     /** Versions of which there are merged copies, and how many. */
     private final Map<Long, Integer> merged = new HashMap<>();
     private int waiting;
@@ -211,6 +213,9 @@ final class Variants {
             slots.use(variant.resident);
         }
         weigh(variant, adapter.bytes());
+        if (variant.key.parts().size() == 1 && !adapter.warnings().isEmpty()) {
+            warnings.put(variant.key.parts().getFirst().number(), adapter.warnings());
+        }
         slots.settled();
         if (users == 0) {
             slots.rest(variant.resident);
@@ -293,13 +298,21 @@ final class Variants {
 
     private void weigh(Variant variant, long delta) {
         if (variant.key.parts().size() == 1) {
-            weights.merge(variant.key.parts().getFirst().number(), delta, (a, b) -> a + b == 0 ? null : Long.valueOf(a + b));
+            long number = variant.key.parts().getFirst().number();
+            if (weights.merge(number, delta, (a, b) -> a + b == 0 ? null : Long.valueOf(a + b)) == null) {
+                warnings.remove(number);
+            }
         }
     }
 
     /** Bytes of a version in memory, or -1 when it is not there. */
     synchronized long weight(long number) {
         return weights.getOrDefault(number, -1L);
+    }
+
+    /** What is odd about a version; empty also while it is not in memory. */
+    synchronized List<String> warnings(long number) {
+        return warnings.getOrDefault(number, List.of());
     }
 
     synchronized boolean retired(Resident resident) {

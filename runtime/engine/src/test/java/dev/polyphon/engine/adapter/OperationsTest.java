@@ -375,12 +375,12 @@ class OperationsTest {
 
     @Test
     void tellsWhatAFolderHolds() throws IOException {
-        Inspect.Report report = Inspect.of(adapter("mix-a"), OperationProgress.NONE);
+        Inspect.Report report = Inspect.of(adapter("mix-a"), null, OperationProgress.NONE);
         assertThat(report.kind()).isEqualTo("LORA");
         assertThat(report.ranks()).isEqualTo(Map.of(4, 6));
         assertThat(report.parameters()).isEqualTo(report.bytes() / 4);
         assertThat(report.modules()).containsEntry("base_model.model.model.layers.*.self_attn.q_proj.lora_A.weight", 2);
-        assertThat(Inspect.of(adapter("ref-mhr-llama"), OperationProgress.NONE).tasks()).contains("task2");
+        assertThat(Inspect.of(adapter("ref-mhr-llama"), null, OperationProgress.NONE).tasks()).contains("task2");
     }
 
     @Test

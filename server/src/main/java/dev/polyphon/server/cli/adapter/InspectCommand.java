@@ -40,7 +40,11 @@ final class InspectCommand extends Operation {
     void tell(ObjectNode result, PrintWriter out) {
         JsonNode tensors = result.remove("tensors");
         JsonNode sites = result.remove("sites");
+        JsonNode warnings = result.remove("warnings");
         super.tell(result, out);
+        if (warnings != null) {
+            warnings.forEach(warning -> out.println("warning: " + warning.asText()));
+        }
         table("tensors", tensors, out);
         if (sites != null) {
             table("sites", sites, out);

@@ -6,7 +6,10 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.polyphon.engine.Engine;
 import dev.polyphon.engine.EngineOptions;
+import dev.polyphon.engine.adapter.AdapterFolder;
+import dev.polyphon.engine.adapter.ops.SavedAdapter;
 import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.runtime.AdapterId;
 import dev.polyphon.runtime.AdapterRegistration;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.FinishReason;
@@ -24,6 +27,10 @@ import dev.polyphon.server.config.Sources;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -137,6 +144,32 @@ class RemoteOperationsTest {
         Files.writeString(texts, "{\"prompt\": [1, 2, 99999]}");
         assertThat(run("align-merge", "mix-a", "other", "again", "--calibration", texts.toString(), "--server", url)).isEqualTo(1);
         assertThat(err.toString()).contains("calibration has token 99999");
+    }
+
+    @Test
+    void warnsOfAnAdapterThatLacksAModuleInSomeLayers() throws Exception {
+        SavedAdapter whole = SavedAdapter.read(AdapterFolder.open(GOLDEN.resolve("adapters/mix-a")));
+        SavedAdapter some = new SavedAdapter(whole.config());
+        whole.tensors().values().stream().filter(tensor -> !tensor.name().contains("layers.1.self_attn.q_proj")).forEach(some::put);
+        some.save(made.resolve("some"));
+        engine.adapters().register(AdapterRegistration.folder("some", "llama", made.resolve("some")));
+        assertThat(run("inspect", made.resolve("some").toString())).isZero();
+        String warning = "model.layers.*.self_attn.q_proj is adapted, but not in layer 1; the configuration does not say that it was left out";
+        assertThat(out.toString()).contains("warning: " + warning);
+        assertThat(run("inspect", "some", "--server", url, "--json")).as(err.toString()).isZero();
+        assertThat(json().at("/warnings/0").asText()).isEqualTo(warning);
+        assertThat(status("some").has("warnings")).as("before it is loaded").isFalse();
+        generate(new AdapterWeight("some"));
+        assertThat(status("some").at("/warnings/0").asText()).isEqualTo(warning);
+        assertThat(status("some").path("tier").asText()).isEqualTo("loaded");
+        engine.adapters().unload(AdapterId.shared("some"));
+        assertThat(status("some").has("warnings")).isFalse();
+    }
+
+    private JsonNode status(String adapter) throws Exception {
+        var answer = HttpClient.newHttpClient().send(HttpRequest.newBuilder(URI.create(url + "/admin/v1/adapters/" + adapter)).build(),
+                HttpResponse.BodyHandlers.ofString());
+        return new ObjectMapper().readTree(answer.body());
     }
 
     @Test

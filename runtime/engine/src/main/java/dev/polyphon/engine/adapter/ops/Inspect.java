@@ -1,6 +1,7 @@
 package dev.polyphon.engine.adapter.ops;
 
 import dev.polyphon.engine.adapter.AdapterFolder;
+import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorFile;
@@ -12,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** What an adapter's folder holds, without a base. */
+/** What an adapter's folder holds. */
 public final class Inspect {
     private Inspect() {}
 
@@ -24,16 +25,23 @@ public final class Inspect {
      * @param parameters stored values
      * @param bytes of the tensors
      * @param norm root of the sum of all squares
+     * @param warnings sentences: what is odd about it, and may be meant
      */
-    public record Report(String kind, List<String> tasks, Map<Integer, Integer> ranks, Map<String, Integer> modules, long parameters, long bytes, double norm) {}
+    public record Report(String kind, List<String> tasks, Map<Integer, Integer> ranks, Map<String, Integer> modules, long parameters, long bytes, double norm,
+            List<String> warnings) {}
 
-    /** Reads every tensor once. */
-    public static Report of(AdapterFolder folder, OperationProgress progress) throws IOException {
+    /**
+     * Reads every tensor once.
+     *
+     * @param base null where there is none; it says how many layers there are
+     */
+    public static Report of(AdapterFolder folder, Checkpoint base, OperationProgress progress) throws IOException {
         Map<Integer, Integer> ranks = new TreeMap<>();
         Map<String, Integer> modules = new TreeMap<>();
         long parameters = 0;
         long bytes = 0;
         double squares = 0;
+        List<String> warnings;
         try (TensorFile file = folder.openTensors()) {
             List<TensorView> tensors = new ArrayList<>(file.tensors());
             for (int i = 0; i < tensors.size(); i++) {
@@ -52,8 +60,9 @@ public final class Inspect {
                 }
             }
             progress.at(tensors.size(), tensors.size());
+            warnings = folder.warnings(tensors.stream().map(TensorView::name).toList(), base);
         }
-        return new Report(folder.kind(), folder.tasks(), ranks, modules, parameters, bytes, Math.sqrt(squares));
+        return new Report(folder.kind(), folder.tasks(), ranks, modules, parameters, bytes, Math.sqrt(squares), warnings);
     }
 
     private static String withoutNumbers(String name) {
