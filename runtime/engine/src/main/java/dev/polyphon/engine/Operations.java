@@ -94,10 +94,8 @@ public final class Operations implements AdapterOperations {
                 case AdapterOperation.Quantize(AdapterWeight adapter, int bits) -> quantize(adapter, bits);
                 case AdapterOperation.AlignMerge align -> align(align);
                 case AdapterOperation.Merge(List<AdapterWeight> merged, String type) -> merge(merged, type);
-                case AdapterOperation.Generate(AdapterWeight adapter) -> {
-                    Generate.save(folder(adapter), adapter.task(), base, to);
-                    yield facts("task", adapter.task());
-                }
+                case AdapterOperation.Generate(AdapterWeight adapter) ->
+                    facts("task", adapter.task(), "layers", Generate.save(folder(adapter), adapter.task(), base, to, progress));
             };
         }
 

@@ -10,6 +10,7 @@ import dev.polyphon.engine.model.Site;
 import dev.polyphon.engine.weights.SafeTensors;
 import dev.polyphon.engine.weights.TensorFile;
 import dev.polyphon.engine.weights.TorchFile;
+import dev.polyphon.runtime.OperationProgress;
 import java.io.CharConversionException;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -206,14 +207,15 @@ public final class AdapterFolder {
     /**
      * What a hypernetwork generates for a task, layer by layer.
      *
+     * @param progress hears of each layer
      * @throws AdapterFault when the adapter is none, or has no such task
      */
-    public List<GeneratedBottleneck> generated(String task, Checkpoint base) throws IOException {
+    public List<GeneratedBottleneck> generated(String task, Checkpoint base, OperationProgress progress) throws IOException {
         if (!kind().equals("HYPERNET")) {
             throw new AdapterFault("an adapter of kind " + kind() + " generates nothing; a HYPERNET does");
         }
         try (TensorFile file = openTensors()) {
-            return MultiTaskReaders.generate(options, new AdapterTensors(file), task, base.spec());
+            return MultiTaskReaders.generate(options, new AdapterTensors(file), task, base.spec(), progress);
         }
     }
 

@@ -7,6 +7,7 @@ import dev.polyphon.engine.model.Form;
 import dev.polyphon.engine.model.Form.Bottleneck.Place;
 import dev.polyphon.engine.model.Module;
 import dev.polyphon.engine.model.Site;
+import dev.polyphon.runtime.OperationProgress;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -113,7 +114,7 @@ final class MultiTaskReaders {
      * from embeddings of the task and the layer. It runs when the adapter is loaded; what is served is the generated adapter.
      */
     static void hypernetwork(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        List<GeneratedBottleneck> layers = generate(options, tensors, task, out.spec());
+        List<GeneratedBottleneck> layers = generate(options, tensors, task, out.spec(), OperationProgress.NONE);
         Activation f = BottleneckReaders.activation(layers.getFirst().activation());
         for (int layer = 0; layer < layers.size(); layer++) {
             GeneratedBottleneck one = layers.get(layer);
@@ -123,8 +124,9 @@ final class MultiTaskReaders {
         }
     }
 
-    /** Runs the network for every layer. */
-    static List<GeneratedBottleneck> generate(AdapterOptions options, AdapterTensors tensors, String task, ArchitectureSpec spec) throws IOException {
+    /** Runs the network for every layer. @param progress hears of each */
+    static List<GeneratedBottleneck> generate(AdapterOptions options, AdapterTensors tensors, String task, ArchitectureSpec spec, OperationProgress progress)
+            throws IOException {
         options.understand("bottleneck_size", "embedding_size", "hidden_size", "non_linearity", "rescale", "names", "place", "layer_norm");
         options.only("place", "after_mlp_output");
         List<String> names = tasks(options);
@@ -148,6 +150,7 @@ final class MultiTaskReaders {
         Matrix normBias = normed ? tensors.matrix("hyper.norm_bias.weight", width, inner) : null;
         List<GeneratedBottleneck> generated = new ArrayList<>();
         for (int layer = 0; layer < layers; layer++) {
+            progress.at(layer, layers);
             int row = layer;
             Matrix input = Matrix.of(2 * embedding, 1, (i, c) -> i < embedding ? tasks.at(index, i) : places.at(row, i - embedding));
             Matrix encoded = encoder.times(input).plus(encoderBias);
@@ -157,6 +160,7 @@ final class MultiTaskReaders {
                     new Matrix(width, bottleneck, up.times(h).times(upScale).data()),
                     normed ? Matrix.of(1, width, (r, c) -> 1 + weight.at(c, 0)).data() : null, normed ? normBias.times(h).data() : null, activation));
         }
+        progress.at(layers, layers);
         return generated;
     }
 

@@ -111,9 +111,14 @@ class OperationsTest {
     @ParameterizedTest
     @ValueSource(strings = {"ref-hyper-adapters-llama", "ref-hyperformer-opt"})
     void generatesAPlainAdapterFromAHypernetwork(String name) throws IOException {
+        List<Integer> steps = new ArrayList<>();
         ObjectNode json = (ObjectNode) JSON.readTree(Files.readAllBytes(GOLDEN.resolve("cases").resolve(name).resolve("case.json")));
         try (Checkpoint base = Checkpoint.open(GOLDEN.resolve("bases").resolve(json.path("base").asText()))) {
-            Generate.save(adapter(json.path("adapter").asText()), json.path("task").asText(), base, scratch.resolve("plain"));
+            Generate.save(adapter(json.path("adapter").asText()), json.path("task").asText(), base, scratch.resolve("plain"), (done, total) -> {
+                assertThat(total).isEqualTo(base.spec().layers().size());
+                steps.add(done);
+            });
+            assertThat(steps).isEqualTo(IntStream.rangeClosed(0, base.spec().layers().size()).boxed().toList());
         }
         assertThat(verify(name, scratch.resolve("plain"))).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
     }
@@ -392,6 +397,9 @@ class OperationsTest {
         };
         assertThatThrownBy(() -> Prune.of(lora("lora-llama"), 0.5, cancel)).isInstanceOf(CancellationException.class);
         assertThatThrownBy(() -> Quantize.of(adapter("lora-llama"), 8, cancel)).isInstanceOf(CancellationException.class);
+        AdapterFolder network = adapter("ref-hyper-adapters-llama");
+        String task = network.tasks().getFirst();
+        assertThatThrownBy(() -> Generate.save(network, task, llama, scratch.resolve("plain"), cancel)).isInstanceOf(CancellationException.class);
         SavedAdapter broken = new SavedAdapter((ObjectNode) JSON.readTree("{}"));
         broken.put(new TensorView("q", DType.Q8_0, new long[] {32}, MemorySegment.ofArray(new byte[34])));
         assertThatThrownBy(() -> broken.save(scratch.resolve("half"))).isInstanceOf(IllegalArgumentException.class);

@@ -6,6 +6,7 @@ import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.GeneratedBottleneck;
 import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.model.Module;
+import dev.polyphon.runtime.OperationProgress;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -14,9 +15,14 @@ import java.util.List;
 public final class Generate {
     private Generate() {}
 
-    /** @throws dev.polyphon.engine.adapter.AdapterFault when the adapter is no hypernetwork, or has no such task */
-    public static void save(AdapterFolder hypernetwork, String task, Checkpoint base, Path folder) throws IOException {
-        List<GeneratedBottleneck> layers = hypernetwork.generated(task, base);
+    /**
+     * Writes a folder, whole or not at all.
+     *
+     * @return how many layers have a bottleneck
+     * @throws dev.polyphon.engine.adapter.AdapterFault when the adapter is no hypernetwork, or has no such task
+     */
+    public static int save(AdapterFolder hypernetwork, String task, Checkpoint base, Path folder, OperationProgress progress) throws IOException {
+        List<GeneratedBottleneck> layers = hypernetwork.generated(task, base, progress);
         GeneratedBottleneck first = layers.getFirst();
         boolean normed = first.normWeight() != null;
         ObjectNode root = JsonNodeFactory.instance.objectNode();
@@ -46,5 +52,6 @@ public final class Generate {
             saved.put(stem + "adapter_up.bias", new long[] {width}, new float[width]);
         }
         saved.save(folder, "adapter.safetensors");
+        return layers.size();
     }
 }
