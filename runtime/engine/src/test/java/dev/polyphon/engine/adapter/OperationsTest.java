@@ -173,6 +173,29 @@ class OperationsTest {
         assertThat(combine(parts, Combine.Method.DARE_TIES, 7).modules()).hasSameSizeAs(first.modules());
     }
 
+    /** The paper's own: of the changes of weights, entries are kept, enlarged by what was dropped, or zero. */
+    @Test
+    void dareDropsAndRescalesChangesOfWeights() throws AdapterFault {
+        Random random = new Random(4);
+        Matrix one = random(12, 9, random);
+        Matrix two = random(12, 9, random);
+        List<Combine.Part> parts = List.of(new Combine.Part("one", Map.of("m", new Delta.Dense(one)), 0.5), new Combine.Part("two", Map.of("m", new Delta.Dense(two)), -2));
+        Combine.Options options = new Combine.Options(Combine.Method.of("dare"), 0.4, false, 9, 5);
+        LoraAdapter.Factors factors = Combine.of(parts, options, OperationProgress.NONE).modules().get("m");
+        Matrix sum = factors.b().times(factors.a());
+        int kept = 0;
+        for (int r = 0; r < 12; r++) {
+            for (int c = 0; c < 9; c++) {
+                float value = sum.at(r, c);
+                double a = 0.5 * one.at(r, c) / 0.4;
+                double b = -2 * two.at(r, c) / 0.4;
+                assertThat(Math.min(Math.min(Math.abs(value), Math.abs(value - a)), Math.min(Math.abs(value - b), Math.abs(value - a - b)))).isLessThan(1e-4);
+                kept += Math.abs(value) > 1e-4 ? 1 : 0;
+            }
+        }
+        assertThat(kept / 108.0).as("1 - 0.6 * 0.6").isBetween(0.5, 0.78);
+    }
+
     private static LoraAdapter combine(List<Combine.Part> parts, Combine.Method method, long seed) throws AdapterFault {
         return Combine.of(parts, new Combine.Options(method, 0.4, false, 0, seed), OperationProgress.NONE);
     }

@@ -16,8 +16,8 @@ final class CombineCommand extends Operation {
     private String to;
 
     @Option(names = "--method", paramLabel = "NAME", defaultValue = "cat",
-            description = "linear, cat, ties, dare_linear, dare_ties, magnitude_prune on A and B; svd and ties_svd, ... on the changes of weights (default: "
-                    + "${DEFAULT-VALUE}, the exact weighted sum).")
+            description = "linear, cat, ties, dare_linear, dare_ties, magnitude_prune on A and B; svd, dare and ties_svd, dare_ties_svd, ... on the changes of "
+                    + "weights (default: ${DEFAULT-VALUE}, the exact weighted sum).")
     private String method;
 
     @Option(names = "--density", paramLabel = "SHARE", defaultValue = "1", description = "Share of the entries that pruning methods keep.")

@@ -58,6 +58,14 @@ class AdapterCommandTest {
         String again = scratch.resolve("again").toString();
         assertThat(run("convert", adapter("pissa-llama"), lora, "--base", LLAMA)).as(err.toString()).isZero();
         assertThat(run("combine", lora + "=0.5", adapter("mix-a") + "=-1", "--to", combined, "--base", LLAMA)).as(err.toString()).isZero();
+        for (String seed : new String[] {"3", "4"}) {
+            for (int i = 0; i < 2; i++) {
+                assertThat(run("combine", lora, adapter("mix-a"), "--method", "dare", "--density", "0.5", "--seed", seed, "--to",
+                        scratch.resolve("dare" + seed + i).toString(), "--base", LLAMA)).as(err.toString()).isZero();
+            }
+            assertThat(scratch.resolve("dare" + seed + "0/adapter_model.safetensors")).hasSameBinaryContentAs(scratch.resolve("dare" + seed + "1/adapter_model.safetensors"));
+        }
+        assertThat(Files.mismatch(scratch.resolve("dare30/adapter_model.safetensors"), scratch.resolve("dare40/adapter_model.safetensors"))).isNotNegative();
         assertThat(run("quantize", combined, small, "--bits", "8")).as(err.toString()).isZero();
         assertThat(run("prune", small, sparse, "--base", LLAMA, "--ratio", "0.3")).as(err.toString()).isZero();
         assertThat(run("svd", sparse, again, "--base", LLAMA, "--rank", "2")).as(err.toString()).isZero();

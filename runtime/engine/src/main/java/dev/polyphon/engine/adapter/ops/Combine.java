@@ -31,12 +31,20 @@ public final class Combine {
     public enum Method {
         LINEAR, CAT, SVD, TIES, TIES_SVD, DARE_LINEAR, DARE_LINEAR_SVD, DARE_TIES, DARE_TIES_SVD, MAGNITUDE_PRUNE, MAGNITUDE_PRUNE_SVD;
 
-        /** @throws AdapterFault when there is none of this name */
+        /**
+         * The method of a name; {@code dare} is DARE as its paper has it, which drops and rescales entries of the changes of weights themselves, not of A and
+         * of B: {@link #DARE_LINEAR_SVD}.
+         *
+         * @throws AdapterFault when there is none
+         */
         public static Method of(String name) throws AdapterFault {
+            if (name.equalsIgnoreCase("dare")) {
+                return DARE_LINEAR_SVD;
+            }
             try {
                 return valueOf(name.toUpperCase(Locale.ROOT));
             } catch (IllegalArgumentException e) {
-                throw new AdapterFault("method " + name + " is not known; methods are " + Arrays.toString(values()).toLowerCase(Locale.ROOT));
+                throw new AdapterFault("method " + name + " is not known; methods are dare and " + Arrays.toString(values()).toLowerCase(Locale.ROOT));
             }
         }
 
