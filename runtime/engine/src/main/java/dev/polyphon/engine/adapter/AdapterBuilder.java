@@ -327,6 +327,15 @@ final class AdapterBuilder implements AutoCloseable {
         return stored.rows() == null ? all : new Matrix(all.length, 1, all).rows(stored.rows()).data();
     }
 
+    /** What the base's norm at a site multiplies with. */
+    float[] normWeight(Site site) throws AdapterFault {
+        float[] weight = Floats.all(stored(site).weight());
+        for (int i = 0; i < weight.length; i++) {
+            weight[i] += spec.normOffset();
+        }
+        return weight;
+    }
+
     private Stored stored(Site site) throws AdapterFault {
         return find(site).orElseThrow(() -> new AdapterFault("this base has no weight at " + site));
     }

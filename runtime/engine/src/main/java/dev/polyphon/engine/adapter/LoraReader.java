@@ -185,11 +185,13 @@ final class LoraReader implements AdapterReader {
     private static void biases(AdapterTensors tensors, AdapterBuilder out) throws AdapterFault {
         for (String path : tensors.modules(".base_layer.bias", ".bias")) {
             String name = tensors.names().contains(path + ".base_layer.bias") ? path + ".base_layer.bias" : path + ".bias";
-            if (path.endsWith(".lora_B") || path.endsWith(".base_layer")) {
+            if (path.endsWith(".lora_B") || path.endsWith(".base_layer") || tensors.names().contains(path + ".weight")) {
+                // The last is a saved module's own.
                 continue;
             }
             Target target = out.target(path, name);
             if (target.module().norm()) {
+                SavedModules.normBias(target, tensors, name, out);
                 continue;
             }
             float[] bias = tensors.vector(name, target.out());

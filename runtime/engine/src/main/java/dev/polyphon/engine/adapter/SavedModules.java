@@ -5,6 +5,7 @@ import dev.polyphon.engine.backend.Tensor;
 import dev.polyphon.engine.model.Form;
 import dev.polyphon.engine.model.Layout;
 import dev.polyphon.engine.model.Module;
+import java.util.Arrays;
 import java.util.List;
 
 /** Whole modules saved beside an adapter ({@code modules_to_save}): norms, the embedding, the head, or any linear layer. */
@@ -38,6 +39,18 @@ final class SavedModules {
         }
         Tensor bias = tensors.names().contains(prefix + ".bias") ? out.vector(tensors.vector(prefix + ".bias", width)) : null;
         target.form(new Form.NormReplacement(out.vector(weight), bias));
+    }
+
+    /** A norm of which the bias alone was trained. @param name the tensor's */
+    static void normBias(Target target, AdapterTensors tensors, String name, AdapterBuilder out) throws AdapterFault {
+        float[] before = out.baseBias(target.sites().getFirst().site());
+        if (before == null) {
+            throw new AdapterFault("tensor " + name + " is a bias, and this base's " + target.path() + " has none");
+        }
+        float[] bias = tensors.vector(name, before.length);
+        if (!Arrays.equals(bias, before)) {
+            target.form(new Form.NormReplacement(out.vector(out.normWeight(target.sites().getFirst().site())), out.vector(bias)));
+        }
     }
 
     private static void linear(Target target, AdapterTensors tensors, String path, AdapterBuilder out) throws AdapterFault {

@@ -89,7 +89,7 @@ final class TrainedModules {
         }
     }
 
-    /** {@code all} are the biases of every linear layer that has one, {@code lora_only} those of the layers with a delta. */
+    /** {@code all} are the biases of every layer that has one, norms too, {@code lora_only} those of the layers with a delta. */
     private static void biases(AdapterOptions options, AdapterTensors tensors, AdapterBuilder base) throws AdapterFault {
         String bias = options.json("bias").asText();
         if (!bias.equals("all") && !bias.equals("lora_only")) {
@@ -105,7 +105,7 @@ final class TrainedModules {
 
     private static boolean biased(AdapterBuilder base, String path) throws AdapterFault {
         AdapterBuilder.Target target = base.target(path, path);
-        for (Layout.Part part : target.module().linear() ? target.sites() : List.<Layout.Part>of()) {
+        for (Layout.Part part : target.sites()) {
             if (base.baseBias(part.site()) != null) {
                 return true;
             }

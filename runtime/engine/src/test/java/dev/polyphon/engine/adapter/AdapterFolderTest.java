@@ -6,9 +6,12 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.engine.adapter.AdapterOptions.Patterns;
+import dev.polyphon.engine.adapter.ops.SavedAdapter;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.reference.ReferenceKernels;
 import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.model.Module;
+import dev.polyphon.engine.model.Site;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.SafeTensors;
 import dev.polyphon.engine.weights.SafeTensorsWriter;
@@ -183,6 +186,8 @@ class AdapterFolderTest {
             llama          | lora-bias-llama          | layers.1.self_attn.v_proj.lora_B.bias       | tensor model.layers.1.self_attn.v_proj.lora_B.bias is missing
             llama-mha-bias | bias-all-llama           | layers.0.mlp.up_proj.base_layer.bias        | bias = all, but tensor model.layers.0.mlp.up_proj.bias is missing
             opt            | bias-lora-only-opt       | layers.1.fc1.base_layer.bias                | bias = lora_only, but tensor model.decoder.layers.1.fc1.bias is missing
+            opt            | bias-all-opt             | decoder.final_layer_norm.bias               | bias = all, but tensor model.decoder.final_layer_norm.bias is missing
+            gpt2           | bias-all-gpt2            | h.1.ln_2.bias                               | bias = all, but tensor transformer.h.1.ln_2.bias is missing
             mixtral        | lora-experts-gate-mixtral | gate.lora_                                 | target_parameters names gate.weight
             """)
     void refusesAnAdapterWithoutTensorsThatAnOptionPromises(String on, String adapter, String lost, String message) throws IOException {
@@ -191,6 +196,29 @@ class AdapterFolderTest {
         try (Checkpoint its = Checkpoint.open(GOLDEN.resolve("bases").resolve(on))) {
             AdapterFolder.open(whole).load("a", null, its, kernels).close();
             assertThatThrownBy(() -> AdapterFolder.open(folder).load("a", null, its, kernels)).isInstanceOf(AdapterFault.class).hasMessageContaining(message);
+        }
+    }
+
+    /** Their biases are saved like all others, and are the modules' own already. */
+    @Test
+    void savedModulesHaveTheirBiasesOnce() throws IOException {
+        try (Checkpoint opt = Checkpoint.open(GOLDEN.resolve("bases/opt"))) {
+            SavedAdapter saved = SavedAdapter.read(AdapterFolder.open(GOLDEN.resolve("adapters/bias-all-opt")));
+            saved.config().putArray("modules_to_save").add("final_layer_norm").add("fc1");
+            for (TensorView bias : List.copyOf(saved.tensors().values())) {
+                if (bias.name().contains("final_layer_norm.bias") || bias.name().contains("fc1.bias")) {
+                    String weight = bias.name().replace(".bias", ".weight");
+                    TensorView before = opt.file().find(weight.replace("base_model.model.", "")).orElseThrow();
+                    saved.put(weight, before.shape(), Floats.all(before));
+                }
+            }
+            saved.save(scratch.resolve("saved"));
+            try (LoadedAdapter loaded = AdapterFolder.open(scratch.resolve("saved")).load("a", null, opt, kernels)) {
+                for (Site site : List.of(Site.of(Module.FINAL_NORM), new Site(0, Module.MLP_NORM), new Site(1, Module.UP))) {
+                    assertThat(loaded.weights().at(site)).as(site.toString()).hasSize(1);
+                }
+                assertThat(loaded.weights().at(new Site(1, Module.DOWN))).hasSize(2);
+            }
         }
     }
 
