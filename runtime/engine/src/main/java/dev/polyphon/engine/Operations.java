@@ -145,7 +145,7 @@ public final class Operations implements AdapterOperations {
         private Map<String, Object> prune(AdapterOperation.Prune asked) throws IOException {
             LoraAdapter adapter = Decompose.of(deltas(asked.adapter()), 0, 1, progress).adapter();
             double ratio = asked.ratio() != null ? asked.ratio() : Prune.largeSparse(adapter, asked.asRank());
-            Prune.Result pruned = Prune.of(adapter, ratio, progress);
+            Prune.Result pruned = Prune.of(adapter, ratio, base, progress);
             pruned.saved().save(to);
             return facts("kept", pruned.kept(), "of", pruned.total());
         }

@@ -213,7 +213,7 @@ class OperationsTest {
     @Test
     void pruningKeepsTheLargestAndIsReadBack() throws IOException {
         LoraAdapter lora = lora("lora-llama");
-        Prune.Result pruned = Prune.of(lora, 0.7, OperationProgress.NONE);
+        Prune.Result pruned = Prune.of(lora, 0.7, llama, OperationProgress.NONE);
         assertThat((double) pruned.kept() / pruned.total()).isCloseTo(0.3, within(0.001));
         pruned.saved().save(scratch.resolve("pruned"));
         Map<String, Delta> read = AdapterFolder.open(scratch.resolve("pruned")).deltas(null, llama, kernels);
@@ -226,11 +226,51 @@ class OperationsTest {
             }
         }
         assertThat(smallest).isPositive();
-        double nothing = Prune.of(lora, 0, OperationProgress.NONE).kept();
+        double nothing = Prune.of(lora, 0, llama, OperationProgress.NONE).kept();
         assertThat(nothing).isEqualTo(pruned.total());
         double ratio = Prune.largeSparse(lora, 2);
         assertThat(ratio).isCloseTo(1 - 2.0 / lora.modules().values().iterator().next().rank(), within(1e-9));
-        assertThatThrownBy(() -> Prune.of(lora, 1, OperationProgress.NONE)).hasMessageContaining("ratio");
+        assertThatThrownBy(() -> Prune.of(lora, 1, llama, OperationProgress.NONE)).hasMessageContaining("ratio");
+    }
+
+    /** What comes of an adapter of some layers says that it is of these. */
+    @ParameterizedTest
+    @ValueSource(strings = {"convert", "svd", "combine", "prune", "quantize", "align"})
+    void whatIsMadeOfAnAdapterOfSomeLayersIsNoneThatLostTheOthers(String how) throws IOException {
+        AdapterWeight some = new AdapterWeight(GOLDEN.resolve("adapters/layers-to-transform-llama").toString());
+        AdapterOperation operation = switch (how) {
+            case "convert" -> new AdapterOperation.Convert(some);
+            case "svd" -> new AdapterOperation.Svd(some, 2, 1);
+            case "combine" -> new AdapterOperation.Combine(List.of(some, some), "linear", 1, "total", 0, 0);
+            case "prune" -> new AdapterOperation.Prune(some, 0.5, null);
+            case "quantize" -> new AdapterOperation.Quantize(some, 8);
+            default -> new AdapterOperation.AlignMerge(some, some, false, 0.5, List.of());
+        };
+        List<Integer> steps = new ArrayList<>();
+        new Operations((tenant, name) -> AdapterFolder.open(Path.of(name)), llama).perform("anyone", operation, scratch.resolve("made"), (done, total) -> {
+            steps.add(done);
+            if (done == total) {
+                steps.add(-1);
+            }
+        });
+        assertThat(steps).as("it is told of the end").last().isEqualTo(-1);
+        AdapterFolder made = AdapterFolder.open(scratch.resolve("made"));
+        assertThat(Inspect.of(made, llama, OperationProgress.NONE).warnings()).isEmpty();
+        try (LoadedAdapter loaded = made.load("made", null, llama, kernels)) {
+            assertThat(loaded.weights().sites()).isNotEmpty().allMatch(site -> site.layer() == loaded.weights().sites().getFirst().layer());
+        }
+    }
+
+    @Test
+    void mergingIsToldOfToTheEnd() throws IOException {
+        List<Integer> steps = new ArrayList<>();
+        List<Integer> totals = new ArrayList<>();
+        new Operations((tenant, name) -> AdapterFolder.open(Path.of(name)), llama).perform("anyone",
+                new AdapterOperation.Merge(List.of(new AdapterWeight(GOLDEN.resolve("adapters/mix-a").toString())), null), scratch.resolve("model"), (done, total) -> {
+                    steps.add(done);
+                    totals.add(total);
+                });
+        assertThat(steps).isSorted().last().isEqualTo(totals.getLast());
     }
 
     private static LoraAdapter lora(String name) throws IOException {
@@ -418,7 +458,7 @@ class OperationsTest {
                 throw new CancellationException("enough");
             }
         };
-        assertThatThrownBy(() -> Prune.of(lora("lora-llama"), 0.5, cancel)).isInstanceOf(CancellationException.class);
+        assertThatThrownBy(() -> Prune.of(lora("lora-llama"), 0.5, llama, cancel)).isInstanceOf(CancellationException.class);
         assertThatThrownBy(() -> Quantize.of(adapter("lora-llama"), 8, cancel)).isInstanceOf(CancellationException.class);
         AdapterFolder network = adapter("ref-hyper-adapters-llama");
         String task = network.tasks().getFirst();

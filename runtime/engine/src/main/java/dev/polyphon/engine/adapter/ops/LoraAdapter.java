@@ -70,7 +70,7 @@ public record LoraAdapter(Map<String, Factors> modules) {
     }
 
     /** Names of modules where these are all of their name, otherwise paths. */
-    private List<String> targets(Checkpoint base) {
+    List<String> targets(Checkpoint base) {
         Set<String> linear = base.layout().parts(base.spec()).entrySet().stream()
                 .filter(e -> e.getValue().getFirst().site().module().linear())
                 .map(Map.Entry::getKey).collect(Collectors.toSet());

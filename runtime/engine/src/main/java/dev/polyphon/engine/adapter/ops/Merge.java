@@ -264,9 +264,9 @@ public final class Merge {
 
     private static OutgoingTensor counted(OutgoingTensor tensor, int[] done, Runnable between) {
         return new OutgoingTensor(tensor.name(), tensor.dtype(), tensor.shape(), channel -> {
-            between.run();
             tensor.content().writeTo(channel);
             done[0]++;
+            between.run();
         });
     }
 

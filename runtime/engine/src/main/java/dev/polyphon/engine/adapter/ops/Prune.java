@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.polyphon.engine.adapter.Matrix;
 import dev.polyphon.engine.adapter.ops.LoraAdapter.Factors;
+import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.runtime.OperationProgress;
 import java.util.Arrays;
@@ -41,8 +42,13 @@ public final class Prune {
         return 1 - (double) wanted / total;
     }
 
-    /** @param ratio share of the entries to drop, 0 to less than 1 */
-    public static Result of(LoraAdapter adapter, double ratio, OperationProgress progress) {
+    /**
+     * Drops the smallest entries of all modules together.
+     *
+     * @param ratio share of the entries to drop, 0 to less than 1
+     * @param base whose modules they are
+     */
+    public static Result of(LoraAdapter adapter, double ratio, Checkpoint base, OperationProgress progress) {
         if (!(ratio >= 0 && ratio < 1)) {
             throw new IllegalArgumentException("ratio must be 0 or more and less than 1, found " + ratio);
         }
@@ -55,6 +61,7 @@ public final class Prune {
         int rank = balanced.values().stream().mapToInt(Factors::rank).max().orElse(1);
         ObjectNode config = JsonNodeFactory.instance.objectNode();
         config.put("peft_type", "SPARSE_LORA").put("task_type", "CAUSAL_LM").put("r", rank).put("lora_alpha", rank).put("sparse_ratio", ratio);
+        adapter.targets(base).forEach(config.putArray("target_modules")::add);
         SavedAdapter saved = new SavedAdapter(config);
         Map<String, Factors> pruned = new java.util.TreeMap<>();
         long kept = 0;
