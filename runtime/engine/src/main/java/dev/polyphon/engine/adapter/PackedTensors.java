@@ -1,12 +1,51 @@
 package dev.polyphon.engine.adapter;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.polyphon.engine.weights.TensorFile;
+import dev.polyphon.engine.weights.TensorView;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
 
 /** Matrices stored smaller than their values: pruned by a mask, or as one bit each. Bits are packed low bit first, row by row. */
-final class PackedTensors {
+public final class PackedTensors {
     private static final int MOST_ELEMENTS = 1 << 28;
 
+    /** By the ending that tells how a matrix is stored, those of all its tensors. */
+    private static final Map<String, List<String>> PIECES = Map.of(".mask", List.of(".mask", ".values", ".shape"), ".bits", List.of(".bits", ".levels", ".shape"),
+            ".codes", List.of(".codes", ".scales"));
+
+    /**
+     * A matrix that is stored so.
+     *
+     * @param name of its tensors without their endings
+     * @param pieces the tensors' names
+     * @param parameters values that are kept
+     */
+    public record Packed(String name, List<String> pieces, Matrix matrix, long parameters) {}
+
     private PackedTensors() {}
+
+    /** All matrices of a file that are stored so. @throws AdapterFault when one of them is not as it should be */
+    public static List<Packed> of(TensorFile file) throws AdapterFault {
+        List<Packed> all = new ArrayList<>();
+        AdapterTensors tensors = new AdapterTensors(file);
+        for (TensorView tensor : file.tensors()) {
+            String ending = tensor.name().substring(Math.max(0, tensor.name().lastIndexOf('.')));
+            String name = tensor.name().substring(0, tensor.name().length() - ending.length());
+            String inside = AdapterTensors.withoutPrefix(name);
+            if (PIECES.containsKey(ending) && PIECES.get(ending).stream().map(inside::concat).allMatch(tensors.names()::contains)) {
+                Matrix matrix = switch (ending) {
+                    case ".mask" -> masked(tensors, inside);
+                    case ".bits" -> oneBit(tensors, inside);
+                    default -> eightBit(tensors, inside);
+                };
+                all.add(new Packed(name, PIECES.get(ending).stream().map(name::concat).toList(), matrix,
+                        ending.equals(".mask") ? tensors.take(inside + ".values").elements() : matrix.data().length));
+            }
+        }
+        return all;
+    }
 
     /** {@code .mask}, {@code .values} (those kept, in order) and {@code .shape}. */
     static Matrix masked(AdapterTensors tensors, String name) throws AdapterFault {

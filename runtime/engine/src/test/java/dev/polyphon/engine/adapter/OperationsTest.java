@@ -452,6 +452,31 @@ class OperationsTest {
     }
 
     @Test
+    void tellsOfStoredEntriesNotOfHowTheyAreStored() throws IOException {
+        Inspect.Report plain = Inspect.of(adapter("lora-llama"), null, OperationProgress.NONE);
+        for (int bits : new int[] {8, 1}) {
+            Path small = scratch.resolve("small" + bits);
+            Quantize.of(adapter("lora-llama"), bits, OperationProgress.NONE).saved().save(small);
+            Inspect.Report report = Inspect.of(AdapterFolder.open(small), null, OperationProgress.NONE);
+            assertThat(report.ranks()).isEqualTo(plain.ranks());
+            assertThat(report.parameters()).isEqualTo(plain.parameters());
+            assertThat(report.bytes()).isLessThan(plain.bytes() / (bits == 8 ? 2 : 4));
+            assertThat(report.norm()).isCloseTo(plain.norm(), within((bits == 8 ? 0.001 : 0.25) * plain.norm()));
+        }
+        Prune.Result pruned = Prune.of(lora("lora-llama"), 0.7, llama, OperationProgress.NONE);
+        pruned.saved().save(scratch.resolve("pruned"));
+        Inspect.Report report = Inspect.of(AdapterFolder.open(scratch.resolve("pruned")), null, OperationProgress.NONE);
+        assertThat(report.ranks()).isEqualTo(plain.ranks());
+        assertThat(report.parameters()).isEqualTo(pruned.kept());
+        double squares = 0;
+        for (LoraAdapter.Factors factors : pruned.adapter().modules().values()) {
+            squares += Math.pow(factors.a().norm(), 2) + Math.pow(factors.b().norm(), 2);
+        }
+        assertThat(report.norm()).isCloseTo(Math.sqrt(squares), within(1e-4));
+        assertThat(Inspect.of(adapter("ref-one-bit-llama"), null, OperationProgress.NONE).norm()).isPositive();
+    }
+
+    @Test
     void aCancelledOperationLeavesNothing() throws IOException {
         OperationProgress cancel = (done, total) -> {
             if (done == 2) {
