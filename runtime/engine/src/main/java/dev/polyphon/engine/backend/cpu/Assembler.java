@@ -175,6 +175,50 @@ final class Assembler {
         vector(MAP_0F, NO_PREFIX, 0x5B, to, 0, from);
     }
 
+    /** VMOVAPS. */
+    void move(int to, int from) {
+        vector(MAP_0F, NO_PREFIX, 0x28, to, 0, from);
+    }
+
+    /** VADDPS. */
+    void add(int to, int a, int b) {
+        vector(MAP_0F, NO_PREFIX, 0x58, to, a, b);
+    }
+
+    /** VSUBPS. */
+    void subtract(int to, int a, int b) {
+        vector(MAP_0F, NO_PREFIX, 0x5C, to, a, b);
+    }
+
+    /** VDIVPS. */
+    void divide(int to, int a, int b) {
+        vector(MAP_0F, NO_PREFIX, 0x5E, to, a, b);
+    }
+
+    /** VMAXPS; {@code b} where one of them is no number. */
+    void max(int to, int a, int b) {
+        vector(MAP_0F, NO_PREFIX, 0x5F, to, a, b);
+    }
+
+    /** VMINPS; {@code b} where one of them is no number. */
+    void min(int to, int a, int b) {
+        vector(MAP_0F, NO_PREFIX, 0x5D, to, a, b);
+    }
+
+    /** VSHUFF32X4, VPERM2F128 and VPERMILPS: each lane from the one whose number differs by {@code distance}, 8, 4, 2 or 1. */
+    void exchange(int to, int from, int distance) {
+        if (distance < 4) {
+            vector(MAP_0F3A, PREFIX_66, 0x04, to, 0, from);
+            code.write(distance == 2 ? 0x4E : 0xB1);
+        } else if (wide) {
+            vector(MAP_0F3A, PREFIX_66, 0x23, to, from, from);
+            code.write(distance == 8 ? 0x4E : 0xB1);
+        } else {
+            vector(MAP_0F3A, PREFIX_66, 0x06, to, from, from);
+            code.write(1);
+        }
+    }
+
     /** VMULPS. */
     void multiply(int to, int a, int b) {
         vector(MAP_0F, NO_PREFIX, 0x59, to, a, b);

@@ -121,7 +121,7 @@ final class Attention {
             softmax(spec, slope, scores + q * scoreBytes, base, firstSeen(spec, position) - base, position + 1 - base, end - base);
         }
         for (int c = 0; c < dim; c += WIDTH) {
-            Lanes.fill(sums, sumBytes);
+            Lanes.clear(sums, sumBytes);
             weigh(cache, layer, tile.blocks, kvHead, c, first, end, scores - 4L * base, scoreBytes, count, sums, scratch);
             for (int q = 0; q < count; q++) {
                 Linear.put(sums + q * ROW, out.row(tile.firstRow + q / group) + head + 4L * (q % group * dim + c), Math.min(WIDTH, dim - c));
@@ -140,7 +140,7 @@ final class Attention {
         for (int block = first / size; block * size < end; block++) {
             for (int p = block * size; p < Math.min(end, (block + 1) * size); p += WIDTH) {
                 if (p + WIDTH > first) {
-                    Lanes.fill(sums, count * ROW);
+                    Lanes.clear(sums, count * ROW);
                     long panel = cache.keys(layer, table[block], head, p - block * size);
                     multiply(cache.type(), panel, queries, 4L * cache.headDim(), count, cache.headDim(), sums, scratch);
                     // A block's last panel may reach into the next block's scores, which are not computed yet.
@@ -185,11 +185,16 @@ final class Attention {
      * @param to one after the last that it sees
      * @param end one after the last that others of its piece see; weights from {@code to} on are zero
      */
-    private static void softmax(AttentionSpec spec, float slope, long scores, int base, int from, int to, int end) {
+    private void softmax(AttentionSpec spec, float slope, long scores, int base, int from, int to, int end) {
         int start = from / Lanes.L * Lanes.L;
-        scale(scores, start, to, spec.scale());
+        int stop = Lanes.roundUp(to);
+        float factor = spec.scale();
+        if (spec.softCap() != 0 || slope != 0) {
+            scale(scores, start, stop, factor);
+            factor = 1;
+        }
         if (spec.softCap() != 0) {
-            cap(scores, start, to, spec.softCap());
+            cap(scores, start, stop, spec.softCap());
         }
         if (slope != 0) {
             for (int i = start; i < to; i++) {
@@ -197,11 +202,16 @@ final class Attention {
             }
         }
         fill(scores, start, from, Float.NEGATIVE_INFINITY);
-        fill(scores, to, Lanes.roundUp(to), Float.NEGATIVE_INFINITY);
-        exponentiate(scores, start, to, max(scores, start, to));
+        fill(scores, to, stop, Float.NEGATIVE_INFINITY);
+        if (code != null) {
+            code.softmax(scores + 4L * start, (stop - start) / Lanes.L, factor);
+        } else {
+            scale(scores, start, stop, factor);
+            exponentiate(scores, start, stop, max(scores, start, stop));
+            scale(scores, start, stop, 1 / sum(scores, start, stop));
+        }
         fill(scores, 0, from, 0);
-        fill(scores, to, Math.max(end, Lanes.roundUp(to)), 0);
-        scale(scores, start, to, 1 / sum(scores, start, to));
+        fill(scores, to, Math.max(end, stop), 0);
     }
 
     private static void fill(long scores, int from, int to, float value) {

@@ -256,7 +256,7 @@ final class Linear implements AutoCloseable {
         CpuTensor bias = (CpuTensor) p.bias();
         int column = panel * Panels.WIDTH;
         int width = Math.min(Panels.WIDTH, w.out() - column);
-        Lanes.fill(sums, rows * SUMS);
+        Lanes.clear(sums, rows * SUMS);
         for (int r = 0; bias != null && r < rows; r++) {
             Lanes.copy(bias.row(0) + 4L * column, sums + r * SUMS, 4L * width);
         }

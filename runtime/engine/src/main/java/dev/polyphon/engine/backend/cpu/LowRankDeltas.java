@@ -124,7 +124,7 @@ final class LowRankDeltas implements AutoCloseable {
         int row = (piece - firstPiece[i]) / a.count() * ROWS;
         int rows = Math.min(ROWS, item.rows() - row);
         long sums = scratch.bytes(rows * ROW);
-        Lanes.fill(sums, rows * ROW);
+        Lanes.clear(sums, rows * ROW);
         a.multiply(panel, x.row(item.firstRow() + row), x.rowBytes(), rows, sums, scratch);
         for (int r = 0; r < rows; r++) {
             long to = shrunk.address() + place[i] + (row + r) * rowBytes(a) + panel * ROW;

@@ -11,7 +11,7 @@ import java.util.Optional;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The tiles of {@link TileCode}, made once for the process, on a processor that has their instructions. The Vector API does not reach products of
+ * The tiles of {@link TileCode}, and the {@link SoftmaxCode}, made once for the process, on a processor that has their instructions. The Vector API does not reach products of
  * integers that are summed in pairs (VPDPWSSD, VPMADDWD), which are up to twice as many a cycle as those of floats, nor does its compiler keep the
  * sums and broadcasts of a tile in registers as well as these do.
  */
@@ -41,6 +41,8 @@ final class MachineTiles {
     private final MachineCode[][] columns = new MachineCode[2 * Floats.values().length][];
     /** By {@link Floats}. */
     private final MachineCode[] rowDeltas = new MachineCode[Floats.values().length];
+    private final MachineCode softmax;
+    private final NativeMemory softmaxConstants;
 
     private MachineTiles(Vectors vectors) {
         this.vectors = vectors;
@@ -61,6 +63,7 @@ final class MachineTiles {
         for (Floats type : Floats.values()) {
             code.add(TileCode.rowDeltas(vectors, type));
         }
+        code.add(SoftmaxCode.write(vectors));
         MachineCode[] functions = MachineCode.of(code.toArray(byte[][]::new));
         int next = 0;
         for (int kind = 0; kind < words.length; kind++) {
@@ -80,6 +83,8 @@ final class MachineTiles {
         for (int type = 0; type < rowDeltas.length; type++) {
             rowDeltas[type] = functions[next++];
         }
+        softmax = functions[next];
+        softmaxConstants = SoftmaxCode.constants(vectors);
     }
 
     /** Empty where the processor or the system is another one. */
@@ -114,6 +119,11 @@ final class MachineTiles {
      */
     void addRowDeltas(Floats type, long table, int count, int firstPanel, int panels) {
         rowDeltas[type.ordinal()].call(table, count, firstPanel, panels, 0, 0, 0, 0);
+    }
+
+    /** Softmax of {@code factor} times {@code count} vectors of values, in place. */
+    void softmax(long values, int count, float factor) {
+        softmax.call(values, count, softmaxConstants.address(), Float.floatToRawIntBits(factor), 0, 0, 0, 0);
     }
 
     private void multiply(int kind, int elementBytes, int stepBytes, long w, long x, long xBytes, int rows, int steps, long sums) {

@@ -6,30 +6,35 @@ import jdk.incubator.vector.VectorOperators;
 
 /** Elementary functions from additions and multiplications alone, so that their bits are the same in interpreted and compiled code. */
 final class VectorMath {
-    private static final float LOG2_E = 1.44269504f;
+    static final float LOG2_E = 1.44269504f;
     /** ln 2 in two parts, the first with trailing zeros, so that its product with a small integer is exact (Cody and Waite 1980). */
-    private static final float LN2_HIGH = 0.693359375f;
-    private static final float LN2_LOW = -2.12194440e-4f;
+    static final float LN2_HIGH = 0.693359375f;
+    static final float LN2_LOW = -2.12194440e-4f;
     /** Adding it rounds a float of magnitude under 2^22 to an integer in the low bits of the sum. */
-    private static final float ROUND = 12582912f;
+    static final float ROUND = 12582912f;
+    /** Between these e^x is a normal float. */
+    static final float LEAST = -87;
+    static final float MOST = 88;
+    /** Cephes' polynomial of expf, the highest power first. */
+    static final float[] EXP = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
     private static final float SQRT_HALF = 0.70710678f;
     private static final float SQRT_2_OVER_PI = 0.79788456f;
 
     private VectorMath() {}
 
-    /** e^x to about 1e-7 of its value, for x held within [-87, 88]; the polynomial is Cephes' expf. */
+    /** e^x to about 1e-7 of its value, for x held between {@link #LEAST} and {@link #MOST}. */
     static FloatVector exp(FloatVector x) {
-        x = x.max(-87f).min(88f);
+        x = x.max(LEAST).min(MOST);
         FloatVector shifted = x.fma(Lanes.all(LOG2_E), Lanes.all(ROUND));
         FloatVector n = shifted.sub(ROUND);
         FloatVector r = n.fma(Lanes.all(-LN2_HIGH), x);
         r = n.fma(Lanes.all(-LN2_LOW), r);
-        FloatVector p = Lanes.all(1.9875691500e-4f);
-        p = p.fma(r, Lanes.all(1.3981999507e-3f));
-        p = p.fma(r, Lanes.all(8.3334519073e-3f));
-        p = p.fma(r, Lanes.all(4.1665795894e-2f));
-        p = p.fma(r, Lanes.all(1.6666665459e-1f));
-        p = p.fma(r, Lanes.all(5.0000001201e-1f));
+        FloatVector p = Lanes.all(EXP[0]);
+        p = p.fma(r, Lanes.all(EXP[1]));
+        p = p.fma(r, Lanes.all(EXP[2]));
+        p = p.fma(r, Lanes.all(EXP[3]));
+        p = p.fma(r, Lanes.all(EXP[4]));
+        p = p.fma(r, Lanes.all(EXP[5]));
         p = p.fma(r.mul(r), r).add(1f);
         // n stands in the low bits of the rounded sum: moved to the exponent it multiplies by 2^n.
         return p.reinterpretAsInts().add(shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23)).reinterpretAsFloats();

@@ -210,4 +210,62 @@ class TileCodeTest {
             assertThat(floats(out.address(), 2 * panels * width)).as("%s, %s", vectors, type).containsExactly(expected);
         }
     }
+
+    @Test
+    void softmax() {
+        for (Vectors vectors : supported()) {
+            try (NativeMemory constants = SoftmaxCode.constants(vectors)) {
+                for (int count = 1; count <= 5; count++) {
+                    softmax(vectors, constants, count, 1);
+                    softmax(vectors, constants, count, 40);
+                }
+            }
+        }
+    }
+
+    private void softmax(Vectors vectors, NativeMemory constants, int count, float spread) {
+        int lanes = vectors.lanes();
+        int length = count * lanes;
+        float factor = 0.125f * spread;
+        try (NativeMemory values = new NativeMemory(4L * length)) {
+            fillFloats(values.address(), length);
+            Lanes.set(values.address() + 4L * (length - 1), Float.NEGATIVE_INFINITY);
+            float[] expected = floats(values.address(), length);
+            float max = Float.NEGATIVE_INFINITY;
+            for (int i = 0; i < length; i++) {
+                expected[i] *= factor;
+                max = Math.max(max, expected[i]);
+            }
+            float[] sums = new float[lanes];
+            for (int i = 0; i < length; i++) {
+                expected[i] = exp(expected[i] - max);
+                sums[i % lanes] += expected[i];
+            }
+            for (int n = lanes / 2; n > 0; n /= 2) {
+                for (int i = 0; i < n; i++) {
+                    sums[i] += sums[i + n];
+                }
+            }
+            for (int i = 0; i < length; i++) {
+                expected[i] *= 1 / sums[0];
+            }
+            call(SoftmaxCode.write(vectors), values.address(), count, constants.address(), Float.floatToRawIntBits(factor));
+            assertThat(floats(values.address(), length)).as("%s, %d vectors", vectors, count).containsExactly(expected);
+        }
+    }
+
+    /** What {@link VectorMath#exp} says, which is held to it. */
+    private static float exp(float x) {
+        float held = Math.min(Math.max(x, VectorMath.LEAST), VectorMath.MOST);
+        float shifted = Math.fma(held, VectorMath.LOG2_E, VectorMath.ROUND);
+        float n = shifted - VectorMath.ROUND;
+        float r = Math.fma(n, -VectorMath.LN2_LOW, Math.fma(n, -VectorMath.LN2_HIGH, held));
+        float p = VectorMath.EXP[0];
+        for (int i = 1; i < VectorMath.EXP.length; i++) {
+            p = Math.fma(p, r, VectorMath.EXP[i]);
+        }
+        float exp = Float.intBitsToFloat(Float.floatToRawIntBits(Math.fma(p, r * r, r) + 1) + (Float.floatToRawIntBits(shifted) << 23));
+        assertThat(VectorMath.exp(Lanes.all(x)).lane(0)).isEqualTo(exp);
+        return exp;
+    }
 }

@@ -41,7 +41,7 @@ class WordPanelsTest {
                         }
                         QuantisedRows.quantise(x.address() + 4L * r * in, in, quantised.address() + (long) r * QuantisedRows.RECORD, stepBytes);
                     }
-                    Lanes.fill(sums.address(), 4L * WIDTH * rows);
+                    Lanes.clear(sums.address(), 4L * WIDTH * rows);
                     panels.multiply(0, quantised.address(), stepBytes, rows, sums.address(), scratch);
                     for (int r = 0; r < rows; r++) {
                         for (int j = 0; j < WIDTH; j++) {
@@ -126,7 +126,7 @@ class WordPanelsTest {
     @Test
     void zerosStayZeroAndWhatIsNotFiniteShows() {
         try (NativeMemory x = new NativeMemory(4 * 32); NativeMemory to = new NativeMemory(QuantisedRows.RECORD)) {
-            Lanes.fill(x.address(), 4 * 32);
+            Lanes.clear(x.address(), 4 * 32);
             QuantisedRows.quantise(x.address(), 32, to.address(), 0);
             assertThat(Lanes.get(to.address() + QuantisedRows.SUM)).isZero();
             assertThat(Lanes.getShort(to.address())).isZero();
