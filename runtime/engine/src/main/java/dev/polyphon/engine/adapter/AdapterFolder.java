@@ -233,6 +233,9 @@ public final class AdapterFolder {
         if (reader == null) {
             throw new AdapterFault("peft_type " + kind() + " is not supported");
         }
+        if (task != null && !MultiTaskReaders.hasTasks(options)) {
+            throw new TaskFault("an adapter of kind " + kind() + " has no tasks; " + task + " was asked for");
+        }
         try (TensorFile file = openTensors()) {
             AdapterTensors tensors = new AdapterTensors(file);
             SavedModules.read(tensors, options.strings("modules_to_save"), out);

@@ -164,6 +164,14 @@ final class MultiTaskReaders {
         return generated;
     }
 
+    /** Whether an adapter's requests may name a task. */
+    static boolean hasTasks(AdapterOptions options) {
+        return switch (options.kind()) {
+            case "MHR", "HYPERNET", "POLY" -> true;
+            default -> false;
+        };
+    }
+
     /** The tasks of an adapter whose requests must name one; empty for others. */
     static List<String> tasks(AdapterOptions options) throws AdapterFault {
         return switch (options.kind()) {
@@ -175,7 +183,7 @@ final class MultiTaskReaders {
 
     private static int index(List<String> names, String task) throws AdapterFault {
         if (task == null) {
-            throw new AdapterFault("this adapter holds several tasks; the request must name one of " + String.join(", ", names));
+            throw new TaskFault("this adapter holds several tasks; the request must name one of " + String.join(", ", names));
         }
         int index = names.indexOf(task);
         if (index < 0) {
@@ -184,7 +192,7 @@ final class MultiTaskReaders {
         return index;
     }
 
-    private static AdapterFault unknown(String task, String known) {
-        return new AdapterFault("the adapter has no task " + task + "; it has " + known);
+    private static TaskFault unknown(String task, String known) {
+        return new TaskFault("the adapter has no task " + task + "; it has " + known);
     }
 }

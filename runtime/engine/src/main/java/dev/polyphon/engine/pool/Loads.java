@@ -3,6 +3,7 @@ package dev.polyphon.engine.pool;
 import dev.polyphon.engine.adapter.AdapterFault;
 import dev.polyphon.engine.adapter.AdapterPart;
 import dev.polyphon.engine.adapter.LoadedAdapter;
+import dev.polyphon.engine.adapter.TaskFault;
 import dev.polyphon.engine.backend.DeviceMemoryException;
 import dev.polyphon.engine.pool.AdapterPool.Loader;
 import dev.polyphon.engine.pool.Registered.Version;
@@ -293,6 +294,10 @@ final class Loads {
             }
             case DeviceMemoryException full -> {
                 return RuntimeFault.overloaded("adapter " + key.name() + " could not be loaded: " + full.getMessage(), Duration.ofSeconds(1));
+            }
+            case TaskFault task -> {
+                // Nothing is wrong with the adapter: the next request may name another.
+                return RuntimeFault.invalid("task", "adapter " + key.name() + ": " + task.getMessage());
             }
             case IOException io -> {
                 RuntimeFault fault = AdapterPool.unusable(key.name(), io);
