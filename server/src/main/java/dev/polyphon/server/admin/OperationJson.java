@@ -16,6 +16,7 @@ import dev.polyphon.runtime.AdapterOperation.Quantize;
 import dev.polyphon.runtime.AdapterOperation.Svd;
 import dev.polyphon.runtime.AdapterWeight;
 import dev.polyphon.runtime.Prompt;
+import dev.polyphon.server.openai.AdapterFields;
 import dev.polyphon.server.openai.ApiException;
 import dev.polyphon.server.openai.Fields;
 import java.util.Arrays;
@@ -135,16 +136,7 @@ public final class OperationJson {
         if (fields.get("adapters").isEmpty()) {
             throw Fields.missing("adapters");
         }
-        return fields.list("adapters", MOST_ADAPTERS, OperationJson::weighted);
-    }
-
-    /** As a request for tokens names a mix: a name, or its name with its weight and task. */
-    private static AdapterWeight weighted(String path, JsonNode value) {
-        if (value.isTextual()) {
-            return new AdapterWeight(value.textValue());
-        }
-        Fields fields = Fields.object(path, value).only(Set.of("id", "weight", "task"));
-        return new AdapterWeight(fields.requiredText("id"), (float) fields.decimal("weight", 1, -Float.MAX_VALUE, Float.MAX_VALUE), fields.text("task"));
+        return AdapterFields.read(fields, MOST_ADAPTERS);
     }
 
     /** Writes one as {@link #read} takes it. */

@@ -161,7 +161,8 @@ public record PolyphonConfig(
                 limits.integer("stops", 16, 1, 1024),
                 limits.integer("stopLength", 256, 1, 65_536),
                 limits.integer("logprobs", 20, 0, 1024),
-                limits.integer("logitBias", 1024, 0, MANY));
+                limits.integer("logitBias", 1024, 0, MANY),
+                limits.integer("adapters", 16, 1, 1024));
     }
 
     private static EmbeddingSettings embeddings(Section embeddings) {

@@ -43,7 +43,7 @@ final class GenerateEndpoint implements Handler {
     private void run(Exchange exchange, Call call) {
         try {
             Fields fields = new Fields(Json.object(exchange.request()));
-            Asked asked = reader.read(fields, targets.find(fields, exchange), limits);
+            Asked asked = reader.read(fields, targets.find(fields, limits.adapters(), exchange), limits);
             call.start(asked.generate(), asked.reply().apply(exchange));
         } catch (ApiException e) {
             reject(exchange, call, e.error());

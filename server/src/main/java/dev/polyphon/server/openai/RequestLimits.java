@@ -11,5 +11,7 @@ package dev.polyphon.server.openai;
  * @param stopLength most characters of a stop string
  * @param logprobs most alternatives reported beside a token
  * @param logitBias most tokens with a bias
+ * @param adapters most adapters of a mix
  */
-public record RequestLimits(int choices, int prompts, int sequences, int messages, int stops, int stopLength, int logprobs, int logitBias) {}
+public record RequestLimits(int choices, int prompts, int sequences, int messages, int stops, int stopLength, int logprobs, int logitBias,
+        int adapters) {}

@@ -39,7 +39,7 @@ final class TokenizeEndpoint {
         exchange.offload(() -> {
             try {
                 Fields fields = new Fields(Json.object(exchange.request()));
-                ModelInfo model = targets.find(fields, exchange).base();
+                ModelInfo model = targets.find(fields, limits.adapters(), exchange).base();
                 TextCodec text = runtime.text(model.name()).orElseThrow(() -> RuntimeFault.of(RuntimeFault.Kind.UNSUPPORTED,
                         "the tokenizer of the model " + model.name() + " is not here"));
                 exchange.respond(operation.run(fields, model, text));

@@ -12,6 +12,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class ModelsTest {
     private static final String LOAD = "/v1/load_lora_adapter";
@@ -69,6 +71,49 @@ class ModelsTest {
         assertThat(request.adapters()).containsExactly(new AdapterWeight("french"));
         complete("\"model\":\"" + FakeRuntime.BASE + "\"");
         assertThat(server.runtime.requests.getLast().adapters()).isEmpty();
+    }
+
+    @Test
+    void addsAdaptersUp() {
+        var mixed = complete("\"model\":\"" + FakeRuntime.BASE + "\",\"adapters\":[{\"id\":\"french\",\"weight\":0.7},{\"id\":\"german\",\"weight\":-0.3,\"task\":\"t\"}]");
+        assertThat(mixed.status()).as(mixed.body()).isEqualTo(200);
+        assertThat(server.runtime.requests.getLast().adapters()).containsExactly(new AdapterWeight("french", 0.7f, null), new AdapterWeight("german", -0.3f, "t"));
+        assertThat(complete("\"adapters\":[\"french\",\"german\"]").json().path("model").asText()).as("the base is theirs").isEqualTo(FakeRuntime.BASE);
+        assertThat(server.runtime.requests.getLast().adapters()).containsExactly(new AdapterWeight("french"), new AdapterWeight("german"));
+        complete("\"model\":\"french\",\"adapters\":[],\"task\":null");
+        assertThat(server.runtime.requests.getLast().adapters()).containsExactly(new AdapterWeight("french"));
+    }
+
+    @Test
+    void namesATask() {
+        complete("\"model\":\"french\",\"task\":\"summaries\"");
+        assertThat(server.runtime.requests.getLast().adapters()).containsExactly(new AdapterWeight("french", 1, "summaries"));
+        complete("\"model\":\"" + FakeRuntime.BASE + "\",\"task\":\"summaries\"", "X-Adapter", "german");
+        assertThat(server.runtime.requests.getLast().adapters()).containsExactly(new AdapterWeight("german", 1, "summaries"));
+        String inputs = "\"inputs\":[{\"name\":\"text_input\",\"shape\":[1],\"datatype\":\"BYTES\",\"data\":[\"x\"]}]";
+        assertThat(server.post("/v2/models/french/infer", "{" + inputs + ",\"parameters\":{\"task\":\"summaries\"}}").status()).isEqualTo(200);
+        assertThat(server.runtime.requests.getLast().adapters()).containsExactly(new AdapterWeight("french", 1, "summaries"));
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', textBlock = """
+            "model":"BASE","adapters":[{"id":"french","weight":"much"}]    | 400 | adapters[0].weight
+            "model":"BASE","adapters":[{"name":"french"}]                  | 400 | adapters[0].name
+            "model":"BASE","adapters":"french"                             | 400 | adapters
+            "model":"BASE","adapters":["french","klingon"]                 | 404 | adapters
+            "model":"klingon","adapters":["french"]                        | 404 | model
+            "model":"german","adapters":["french"]                         | 400 | adapters
+            "model":"BASE","adapter_id":"german","adapters":["french"]     | 400 | adapters
+            "model":"BASE","task":"t","adapters":["french"]                | 400 | adapters
+            "model":"BASE","task":"t"                                      | 400 | task
+            "model":"BASE","adapters":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1] | 400 | adapters
+            """)
+    void refusesMixesThatCannotBe(String fields, int status, String param) {
+        int before = server.runtime.requests.size();
+        var refused = complete(fields.replace("BASE", FakeRuntime.BASE));
+        assertThat(refused.status()).as(refused.body()).isEqualTo(status);
+        assertThat(refused.error().path("param").asText()).isEqualTo(param);
+        assertThat(server.runtime.requests).hasSize(before);
     }
 
     @Test

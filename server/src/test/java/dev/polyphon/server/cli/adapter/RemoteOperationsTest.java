@@ -1,6 +1,7 @@
 package dev.polyphon.server.cli.adapter;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -164,6 +165,42 @@ class RemoteOperationsTest {
         assertThat(status("some").path("tier").asText()).isEqualTo("loaded");
         engine.adapters().unload(AdapterId.shared("some"));
         assertThat(status("some").has("warnings")).isFalse();
+    }
+
+    /** What requests name by themselves is what the operations make of it: a mix by weights, a task of a hypernetwork. */
+    @Test
+    void requestsNameMixesAndTasks() throws Exception {
+        assertThat(run("combine", "mix-a=0.7", "mix-b=-0.4", "--to", "both", "--server", url)).as(err.toString()).isZero();
+        float[] mixed = embedding("\"model\": \"llama\", \"adapters\": [{\"id\": \"mix-a\", \"weight\": 0.7}, {\"id\": \"mix-b\", \"weight\": -0.4}]");
+        assertThat(mixed).containsExactly(embedding("\"model\": \"both\""), within(1e-5f));
+        assertThat(apart(mixed, embedding("\"model\": \"llama\""))).isGreaterThan(0.01f);
+        float[] one = embedding("\"model\": \"ref-hyper-adapters-llama\", \"task\": \"lang1\"");
+        assertThat(apart(one, embedding("\"model\": \"ref-hyper-adapters-llama\", \"task\": \"lang2\""))).isGreaterThan(0.01f);
+        assertThat(run("generate", "ref-hyper-adapters-llama", "plain", "--task", "lang1", "--server", url)).as(err.toString()).isZero();
+        assertThat(one).containsExactly(embedding("\"model\": \"plain\""), within(1e-5f));
+        assertThat(post("\"model\": \"ref-hyper-adapters-llama\"").at("/error/message").asText()).contains("must name one of lang0, lang1, lang2");
+        assertThat(post("\"model\": \"ref-hyper-adapters-llama\"").at("/error/param").asText()).isEqualTo("task");
+        assertThat(post("\"model\": \"mix-a\", \"task\": \"lang1\"").at("/error/message").asText()).contains("has no tasks");
+    }
+
+    private static float apart(float[] some, float[] others) {
+        float most = 0;
+        for (int i = 0; i < some.length; i++) {
+            most = Math.max(most, Math.abs(some[i] - others[i]));
+        }
+        return most;
+    }
+
+    private float[] embedding(String fields) throws Exception {
+        JsonNode answer = post(fields);
+        assertThat(answer.has("error")).as(answer.toString()).isFalse();
+        return new ObjectMapper().convertValue(answer.at("/data/0/embedding"), float[].class);
+    }
+
+    private JsonNode post(String fields) throws Exception {
+        var answer = HttpClient.newHttpClient().send(HttpRequest.newBuilder(URI.create(url + "/v1/embeddings")).header("Content-Type", "application/json")
+                .POST(HttpRequest.BodyPublishers.ofString("{" + fields + ", \"input\": [5, 9, 11, 2]}")).build(), HttpResponse.BodyHandlers.ofString());
+        return new ObjectMapper().readTree(answer.body());
     }
 
     private JsonNode status(String adapter) throws Exception {
