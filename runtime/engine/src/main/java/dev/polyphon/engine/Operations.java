@@ -5,6 +5,7 @@ import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.AdapterPart;
 import dev.polyphon.engine.adapter.Delta;
 import dev.polyphon.engine.adapter.LoadedAdapter;
+import dev.polyphon.engine.adapter.TaskFault;
 import dev.polyphon.engine.adapter.ops.AlignMerge;
 import dev.polyphon.engine.adapter.ops.Combine;
 import dev.polyphon.engine.adapter.ops.Decompose;
@@ -12,14 +13,18 @@ import dev.polyphon.engine.adapter.ops.Generate;
 import dev.polyphon.engine.adapter.ops.Inspect;
 import dev.polyphon.engine.adapter.ops.LoraAdapter;
 import dev.polyphon.engine.adapter.ops.Merge;
+import dev.polyphon.engine.adapter.ops.PlainPrefix;
 import dev.polyphon.engine.adapter.ops.Prune;
 import dev.polyphon.engine.adapter.ops.Quantize;
 import dev.polyphon.engine.adapter.ops.SavedAdapter;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.model.Site;
 import dev.polyphon.engine.weights.DType;
+import dev.polyphon.engine.weights.TensorFile;
+import dev.polyphon.engine.weights.TorchFile;
 import dev.polyphon.runtime.AdapterOperation;
 import dev.polyphon.runtime.AdapterOperations;
 import dev.polyphon.runtime.AdapterWeight;
@@ -87,7 +92,7 @@ public final class Operations implements AdapterOperations {
             progress.at(0, 1);
             return switch (operation) {
                 case AdapterOperation.Inspect(AdapterWeight adapter) -> inspect(adapter);
-                case AdapterOperation.Convert(AdapterWeight adapter) -> write(Decompose.of(deltas(adapter), 0, 1, progress));
+                case AdapterOperation.Convert(AdapterWeight adapter) -> convert(adapter);
                 case AdapterOperation.Combine combine -> combine(combine);
                 case AdapterOperation.Svd(AdapterWeight adapter, int rank, double energy) -> write(Decompose.of(deltas(adapter), rank, energy, progress));
                 case AdapterOperation.Prune prune -> prune(prune);
@@ -107,6 +112,38 @@ public final class Operations implements AdapterOperations {
             try (Kernels kernels = CpuKernels.open(1)) {
                 return folder(adapter).deltas(adapter.task(), base, kernels);
             }
+        }
+
+        private Map<String, Object> convert(AdapterWeight adapter) throws IOException {
+            Map<String, Delta> deltas;
+            try {
+                deltas = deltas(adapter);
+            } catch (TaskFault e) {
+                throw e;
+            } catch (AdapterFault more) {
+                return convertOther(adapter, more);
+            }
+            return write(Decompose.of(deltas, 0, 1, progress));
+        }
+
+        /** What stands before a sequence can be kept as PEFT has it, and what PEFT has in a pickle as safetensors. @throws AdapterFault the one given for all else */
+        private Map<String, Object> convertOther(AdapterWeight adapter, AdapterFault otherwise) throws IOException {
+            AdapterFolder folder = folder(adapter);
+            SavedAdapter saved;
+            try (Kernels kernels = CpuKernels.open(1); LoadedAdapter loaded = folder.load(adapter.name(), adapter.task(), base, kernels);
+                    TensorFile tensors = folder.openTensors()) {
+                AdapterWeights weights = loaded.weights();
+                if (weights.prefix() != null && weights.sites().isEmpty() && !weights.partial()) {
+                    saved = PlainPrefix.of(weights.prefix(), base.spec(), kernels);
+                } else if (tensors instanceof TorchFile && folder.kind().equals(folder.config().path("peft_type").asText())) {
+                    saved = SavedAdapter.read(folder);
+                } else {
+                    throw otherwise;
+                }
+            }
+            progress.at(1, 1);
+            saved.save(to);
+            return facts("kind", saved.config().path("peft_type").asText(), "tensors", saved.tensors().size());
         }
 
         private Map<String, Object> inspect(AdapterWeight adapter) throws IOException {

@@ -108,6 +108,37 @@ class OperationsTest {
         assertThat(verify(name, scratch.resolve("lora"))).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
     }
 
+    private Map<String, Object> convert(Path adapter, Checkpoint base) {
+        return new Operations((tenant, name) -> AdapterFolder.open(Path.of(name)), base).perform("anyone",
+                new AdapterOperation.Convert(new AdapterWeight(adapter.toString())), scratch.resolve("made"), OperationProgress.NONE);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"hub-prefix-llama, PREFIX_TUNING", "hub-prefix-flat-llama, PREFIX_TUNING", "prefix-projection-llama, PREFIX_TUNING",
+        "prefix-tuning-bloom, PREFIX_TUNING", "prefix-tuning-gptj, PREFIX_TUNING", "p-tuning-llama, PROMPT_TUNING", "prompt-tuning-opt, PROMPT_TUNING"})
+    void convertsWhatStandsBeforeThePrompt(String name, String kind) throws IOException {
+        ObjectNode json = (ObjectNode) JSON.readTree(Files.readAllBytes(GOLDEN.resolve("cases").resolve(name).resolve("case.json")));
+        try (Checkpoint base = Checkpoint.open(GOLDEN.resolve("bases").resolve(json.path("base").asText()))) {
+            assertThat(convert(GOLDEN.resolve("adapters").resolve(name), base)).containsEntry("kind", kind).containsEntry("tensors", 1);
+        }
+        assertThat(AdapterFolder.open(scratch.resolve("made")).kind()).isEqualTo(kind);
+        assertThat(verify(name, scratch.resolve("made"))).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
+    }
+
+    @Test
+    void convertsAPickleThatIsMoreThanAChangeOfWeights() throws IOException {
+        assertThat(convert(GOLDEN.resolve("adapters/legacy-bin-ia3-llama"), llama)).containsEntry("kind", "IA3");
+        assertThat(scratch.resolve("made/adapter_model.safetensors")).isRegularFile();
+        assertThat(verify("legacy-bin-ia3-llama", scratch.resolve("made"))).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"dora-llama", "ia3-llama", "hub-houlsby-llama", "hub-mam-llama", "ref-hydra-llama", "hub-loreft-llama", "alora-llama"})
+    void doesNotConvertTheRest(String name) {
+        assertThatThrownBy(() -> convert(GOLDEN.resolve("adapters").resolve(name), llama)).hasMessageContaining("is more than a change of weights");
+        assertThat(scratch.resolve("made")).doesNotExist();
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"ref-hyper-adapters-llama", "ref-hyperformer-opt"})
     void generatesAPlainAdapterFromAHypernetwork(String name) throws IOException {

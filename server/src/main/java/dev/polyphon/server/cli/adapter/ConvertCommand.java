@@ -9,7 +9,7 @@ import picocli.CommandLine.Option;
 /** {@code polyphon adapter convert}. */
 @Command(name = "convert", mixinStandardHelpOptions = true,
         description = "Writes an adapter of any family that only changes weights (PiSSA, OLoRA, AdaLoRA, VeRA, LoHa, old .bin files, AdapterHub's LoRA, one task "
-                + "of a multi-task adapter, ...) as a plain LoRA adapter in PEFT's format.")
+                + "of a multi-task adapter, ...) as a plain LoRA adapter in PEFT's format; prefixes and prompts as PEFT's plain ones; other .bin files as safetensors.")
 final class ConvertCommand extends Operation {
     @Mixin
     private FromTo paths;
