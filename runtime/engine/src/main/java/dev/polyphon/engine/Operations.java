@@ -18,9 +18,11 @@ import dev.polyphon.engine.adapter.ops.Prune;
 import dev.polyphon.engine.adapter.ops.Quantize;
 import dev.polyphon.engine.adapter.ops.SavedAdapter;
 import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.backend.Weight;
 import dev.polyphon.engine.backend.cpu.CpuKernels;
 import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.model.Checkpoint;
+import dev.polyphon.engine.model.Form;
 import dev.polyphon.engine.model.Site;
 import dev.polyphon.engine.weights.DType;
 import dev.polyphon.engine.weights.TensorFile;
@@ -40,7 +42,9 @@ import java.util.IntSummaryStatistics;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 
 /** Operations on the adapters of one base. They compute on one thread of the CPU, whatever the engine computes on, and read the base's own file. */
@@ -163,6 +167,13 @@ public final class Operations implements AdapterOperations {
                 try (Kernels kernels = CpuKernels.open(1); LoadedAdapter loaded = folder.load(adapter.name(), task, base, kernels)) {
                     facts.put("fits", base.spec().family());
                     facts.put("bytesInMemory", loaded.bytes());
+                    if (report.ranks().isEmpty()) {
+                        facts.put("ranks", widths(loaded, form -> form instanceof Form.LowRankDelta delta ? delta.a() : null));
+                    }
+                    Map<Integer, Integer> bottlenecks = widths(loaded, form -> form instanceof Form.Bottleneck bottleneck ? bottleneck.down() : null);
+                    if (!bottlenecks.isEmpty()) {
+                        facts.put("bottlenecks", bottlenecks);
+                    }
                     facts.put("sites", sites(loaded));
                 }
             }
@@ -260,6 +271,14 @@ public final class Operations implements AdapterOperations {
             forms.computeIfAbsent(name, n -> new TreeMap<>()).merge(does, 1, Integer::sum);
         }
         return new TreeMap<>(forms);
+    }
+
+    /** How many forms have how many rows in a matrix of theirs; forms without it are left out. */
+    private static Map<Integer, Integer> widths(LoadedAdapter adapter, Function<Form, Weight> matrix) {
+        Map<Integer, Integer> widths = new TreeMap<>();
+        adapter.weights().sites().stream().flatMap(site -> adapter.weights().at(site).stream()).map(matrix).filter(Objects::nonNull)
+                .forEach(weight -> widths.merge(weight.out(), 1, Integer::sum));
+        return widths;
     }
 
     private static Map<String, Object> facts(Object... namesAndValues) {

@@ -482,6 +482,18 @@ class OperationsTest {
         assertThat(Inspect.of(adapter("ref-mhr-llama"), null, OperationProgress.NONE).tasks()).contains("task2");
     }
 
+    @ParameterizedTest
+    @CsvSource({"adalora-llama, LowRankDelta", "vera-llama, LowRankDelta", "ref-llm-adapters-series-llama, Bottleneck", "hub-houlsby-llama, Bottleneck"})
+    @SuppressWarnings("unchecked")
+    void withABaseRanksAndBottlenecksAreThoseThatAreComputed(String name, String form) {
+        Map<String, Object> facts = new Operations((tenant, one) -> adapter(one), llama).perform("anyone", new AdapterOperation.Inspect(new AdapterWeight(name)), null,
+                OperationProgress.NONE);
+        Map<Integer, Integer> widths = (Map<Integer, Integer>) facts.get(form.equals("Bottleneck") ? "bottlenecks" : "ranks");
+        assertThat(widths).hasSize(1).doesNotContainKey(0);
+        long at = ((Map<String, Map<String, Integer>>) facts.get("sites")).values().stream().filter(forms -> forms.containsKey(form)).mapToInt(forms -> forms.get(form)).sum();
+        assertThat(widths.values()).containsExactly((int) at);
+    }
+
     @Test
     void tellsOfStoredEntriesNotOfHowTheyAreStored() throws IOException {
         Inspect.Report plain = Inspect.of(adapter("lora-llama"), null, OperationProgress.NONE);
