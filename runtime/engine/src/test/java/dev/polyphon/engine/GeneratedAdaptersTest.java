@@ -76,6 +76,23 @@ class GeneratedAdaptersTest {
         }
     }
 
+    @Test
+    void aHypernetworkIsLoadedWithTheFirstOfItsTasks() throws IOException {
+        try (Engine engine = Engine.open(EngineOptions.of("llama", GOLDEN.resolve("bases/llama")).withKv(4 << 20, 16), CpuKernels.open(1))) {
+            engine.adapters().register(AdapterRegistration.folder(NETWORK, "llama", GOLDEN.resolve("adapters").resolve(NETWORK)));
+            assertThat(engine.adapters().load(AdapterId.shared(NETWORK)).join().tier()).isEqualTo(AdapterTier.LOADED);
+            List<String> loads = new CopyOnWriteArrayList<>();
+            engine.observe(new RuntimeObserver() {
+                @Override
+                public void adapterLoad(String adapter, Duration time, boolean success) {
+                    loads.add(adapter);
+                }
+            });
+            ids(engine, NETWORK, new int[] {5}, 1, "lang0");
+            assertThat(loads).isEmpty();
+        }
+    }
+
     /** Who names no task, or one that there is not, is told so; the adapter serves others as before, and its status shows no failure. */
     @ParameterizedTest
     @CsvSource(nullValues = "-", value = {NETWORK + ",-,must name one of lang0; lang1; lang2", NETWORK + ",nope,has no task nope",

@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
 
 /** What others see and do of a pool's adapters. */
@@ -196,10 +197,33 @@ final class PoolCatalog implements AdapterCatalog {
     @Override
     public CompletableFuture<AdapterInfo> load(AdapterId id) {
         failures.clear(registry.get(id).number());
-        return pool.acquire(id.owner(), List.of(new AdapterWeight(id.name())), Scheduling.NO_LIMIT).thenApply(lease -> {
-            lease.close();
-            return info(registry.get(id));
-        });
+        return hold(id, null)
+                .exceptionallyCompose(failure -> wantsTask(failure)
+                        ? CompletableFuture.supplyAsync(() -> firstTask(id), executor).thenCompose(task -> hold(id, task)) : CompletableFuture.failedFuture(failure))
+                .thenApply(lease -> {
+                    lease.close();
+                    return info(registry.get(id));
+                });
+    }
+
+    private CompletableFuture<AdapterPool.Lease> hold(AdapterId id, String task) {
+        return pool.acquire(id.owner(), List.of(new AdapterWeight(id.name(), 1, task)), Scheduling.NO_LIMIT);
+    }
+
+    /** Whether nothing is wrong but that no task was named. */
+    private static boolean wantsTask(Throwable failure) {
+        Throwable cause = failure instanceof CompletionException wrapped ? wrapped.getCause() : failure;
+        return cause instanceof RuntimeFault fault && fault.kind() == Kind.INVALID && fault.param().filter("task"::equals).isPresent();
+    }
+
+    /** The first of a multi-task adapter's tasks, which stands for it where none is named. */
+    private String firstTask(AdapterId id) {
+        Registered one = registry.get(id);
+        try (Images images = loads.open(List.of(new Part(id, one.current())), () -> true)) {
+            return images.all.getFirst().folder().tasks().stream().findFirst().orElse(null);
+        } catch (IOException e) {
+            throw AdapterPool.unusable(id.name(), e);
+        }
     }
 
     @Override
