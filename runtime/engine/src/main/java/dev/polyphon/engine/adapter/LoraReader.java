@@ -10,6 +10,7 @@ import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorView;
 import java.io.IOException;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
@@ -92,7 +93,25 @@ final class LoraReader implements AdapterReader {
         EmbeddingReaders.tokenRows(tensors, options.json("trainable_token_indices"), ".token_adapter.trainable_tokens_delta", out);
         JsonNode invocation = options.json("alora_invocation_tokens");
         if (invocation.isArray() && !invocation.isEmpty()) {
+            activeThroughout(options, tensors);
             out.invocation(IntStream.range(0, invocation.size()).map(i -> invocation.get(i).asInt()).toArray());
+        }
+    }
+
+    /** What PEFT applies to every position of an activated adapter too, while its deltas wait for their invocation; one sequence has no place for both. */
+    private static void activeThroughout(AdapterOptions options, AdapterTensors tensors) throws AdapterFault {
+        for (String key : List.of("modules_to_save", "trainable_token_indices")) {
+            JsonNode value = options.json(key);
+            if (value.isContainerNode() && !value.isEmpty()) {
+                throw new AdapterFault("alora_invocation_tokens together with " + key + " = " + value + " is not supported");
+            }
+        }
+        String bias = options.json("bias").asText("none");
+        if (bias.equals("all") || bias.equals("lora_only")) {
+            throw new AdapterFault("alora_invocation_tokens together with bias = " + bias + " is not supported");
+        }
+        for (String path : tensors.modules(".lora_embedding_A")) {
+            throw new AdapterFault("tensor " + path + ".lora_embedding_A together with alora_invocation_tokens is not supported");
         }
     }
 

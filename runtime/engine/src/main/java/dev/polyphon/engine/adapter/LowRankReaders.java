@@ -9,7 +9,7 @@ import java.util.stream.IntStream;
 final class LowRankReaders {
     private LowRankReaders() {}
 
-    /** AdaLoRA (Zhang et al. 2023): ΔW = alpha/r · B diag(E) A. */
+    /** AdaLoRA (Zhang et al. 2023): ΔW = alpha/r · B diag(E) A, where r is the rank that training began with, whatever it left of it. */
     static void adaLora(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
         options.understand("r", "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2", "orth_reg_weight", "total_step", "lora_alpha",
                 "lora_dropout", "bias", "init_lora_weights", "rank_pattern", "loftq_config", "eva_config", "corda_config");
@@ -21,8 +21,12 @@ final class LowRankReaders {
             float[] e = tensors.vector(path + ".lora_E", r);
             Matrix b = tensors.matrix(path + ".lora_B", target.out(), r);
             checkIn(a, target, path + ".lora_A");
-            double alpha = options.number("lora_alpha", r);
-            double scale = (alpha > 0 ? alpha : r) / (r + 1e-5);
+            if (r == 0) {
+                continue; // All of it was pruned.
+            }
+            int initial = options.integer("init_r", r);
+            double alpha = options.number("lora_alpha", initial);
+            double scale = (alpha > 0 ? alpha : initial) / (initial + 1e-5);
             target.lowRank(Matrix.of(r, a.columns(), (i, j) -> e[i] * a.at(i, j)), b.times(scale));
         }
     }

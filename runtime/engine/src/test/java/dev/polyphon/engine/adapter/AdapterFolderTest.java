@@ -94,6 +94,9 @@ class AdapterFolderTest {
             lora-llama-qv-r8 | peft_type         | null                | peft_type
             ia3-llama        | invented_later    | true                | invented_later
             boft-llama       | boft_n_butterfly_factor | 9             | boft
+            alora-llama      | modules_to_save   | ["lm_head"]         | alora_invocation_tokens together with modules_to_save
+            alora-llama      | trainable_token_indices | [3]           | alora_invocation_tokens together with trainable_token_indices
+            alora-llama      | bias              | "all"               | alora_invocation_tokens together with bias = all
             """)
     void refusesOptionsThatItDoesNotUnderstand(String adapter, String option, String value, String message) throws IOException {
         Path folder = altered(adapter, config -> config.set(option, JSON.readTree(value)), (name, tensor) -> tensor);
