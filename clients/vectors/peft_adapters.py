@@ -10,13 +10,14 @@ from pathlib import Path
 
 import peft
 import torch
-from peft import AdaLoraConfig
+from peft import AdaLoraConfig, BOFTConfig, LoraConfig, MissConfig, OFTConfig, RoadConfig, VBLoRAConfig, VeraConfig
 from transformers import AutoModelForCausalLM
 
 from common import GOLDEN, prompts, write_case
 
 VOCABULARY = 320
 QV = ["q_proj", "v_proj"]
+TOKENS = [5, 8, 213]
 
 
 def pruned(model, generator):
@@ -37,6 +38,20 @@ def pruned(model, generator):
 ADAPTERS = {
     "adalora-pruned-llama": ("llama", AdaLoraConfig(target_modules=QV, init_r=6, target_r=1, tinit=1, tfinal=2, deltaT=1, total_step=10, beta1=0.5,
                                                     beta2=0.5), pruned),
+    "lora-experts-mixtral": ("mixtral", LoraConfig(r=2, lora_alpha=5, target_modules="all-linear"), None),
+    "token-indices-tied-llama": ("llama-tied-rope3", LoraConfig(r=2, target_modules=QV, trainable_token_indices=TOKENS), None),
+    "token-indices-head-llama": ("llama", LoraConfig(r=2, target_modules=QV, trainable_token_indices={"embed_tokens": TOKENS, "lm_head": [7, 9]}), None),
+    "token-indices-gemma3": ("gemma3", LoraConfig(r=2, target_modules=QV, trainable_token_indices=TOKENS), None),
+    "tied-embed-llama": ("llama-tied-rope3", LoraConfig(r=2, target_modules=["embed_tokens", "q_proj"], ensure_weight_tying=True), None),
+    "tied-saved-embed-llama": ("llama-tied-rope3", LoraConfig(r=2, target_modules=QV, modules_to_save=["embed_tokens"], ensure_weight_tying=True), None),
+    "pissa-saved-gpt2": ("gpt2", LoraConfig(r=4, target_modules=["c_attn"], modules_to_save=["c_fc"], init_lora_weights="pissa", fan_in_fan_out=True), None),
+    "boft-bias-opt": ("opt", BOFTConfig(boft_block_size=4, target_modules=["fc1"], bias="boft_only"), None),
+    "oft-constrained-llama": ("llama", OFTConfig(oft_block_size=8, r=0, target_modules=QV, coft=True, eps=1.0), None),
+    "miss-bat-llama": ("llama", MissConfig(r=8, target_modules=QV, init_weights="bat"), None),
+    "miss-mini-llama": ("llama", MissConfig(r=8, mini_r=4, target_modules=QV, init_weights="mini"), None),
+    "road-phi3": ("phi3", RoadConfig(group_size=16, variant="road_2", target_modules=["qkv_proj"]), None),
+    "vblora-topk-llama": ("llama", VBLoRAConfig(r=4, num_vectors=16, vector_length=16, topk=3, target_modules=QV, save_only_topk_weights=True), None),
+    "vera-seed-llama": ("llama", VeraConfig(r=8, target_modules=["q_proj", "down_proj"], save_projection=False, projection_prng_key=12345), None),
 }
 
 
@@ -79,7 +94,11 @@ def main(names):
             with tempfile.TemporaryDirectory() as scratch:
                 save(adapted(base, config, after, generator), base, Path(scratch))
                 model = peft.PeftModel.from_pretrained(open_base(base), scratch).eval()
-                if write_case(name, base, name, model, prompts(VOCABULARY, generator), f", peft {peft.__version__}"):
+                ids = prompts(VOCABULARY, generator)
+                if getattr(config, "trainable_token_indices", None):
+                    for prompt in ids:
+                        prompt[1:1 + len(TOKENS)] = TOKENS
+                if write_case(name, base, name, model, ids, f", peft {peft.__version__}"):
                     folder = GOLDEN / "adapters" / name
                     folder.mkdir(exist_ok=True)
                     for file in Path(scratch).iterdir():

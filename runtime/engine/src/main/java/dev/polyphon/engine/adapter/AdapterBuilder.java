@@ -145,6 +145,19 @@ final class AdapterBuilder implements AutoCloseable {
             return out;
         }
 
+        /** The base's weight, [out, in], of all its parts together. */
+        Matrix baseWeight() throws AdapterFault {
+            Matrix whole = new Matrix(out(), in(), new float[Math.multiplyExact(out(), in())]);
+            for (Layout.Part part : sites) {
+                Matrix own = AdapterBuilder.this.baseWeight(part.site());
+                for (int r = 0; r < own.rows(); r++) {
+                    int row = part.rows() == null ? r : part.rows()[r];
+                    System.arraycopy(own.data(), r * own.columns(), whole.data(), row * own.columns(), own.columns());
+                }
+            }
+            return whole;
+        }
+
         /** y += scale · B (A x), in the type the tensors have. */
         void lowRank(TensorView a, TensorView b, float scale) {
             if (collected != null) {
@@ -227,9 +240,9 @@ final class AdapterBuilder implements AutoCloseable {
         }
     }
 
-    /** Whether a tensor is of the base's embedding or head, by its name. */
-    boolean ofEmbeddingOrHead(String tensor) {
-        return Stream.of(Module.EMBED, Module.HEAD).flatMap(module -> base.layout().place(module).stream()).anyMatch(place -> tensor.startsWith(place.path()));
+    /** Whether a tensor is of the base's embedding or head, whichever is asked for, by its name. */
+    boolean of(Module once, String tensor) {
+        return base.layout().place(once).filter(place -> tensor.startsWith(place.path() + ".")).isPresent();
     }
 
     ArchitectureSpec spec() {
@@ -264,6 +277,11 @@ final class AdapterBuilder implements AutoCloseable {
     static List<Layout.Part> sites(String path, Checkpoint base) {
         Map<String, List<Layout.Part>> parts = base.layout().parts(base.spec());
         return module(path, base.layout(), parts).map(parts::get).orElse(List.of());
+    }
+
+    /** Whether the family's checkpoints have a site's matrix as [in, out], whatever file this base comes from. */
+    boolean transposed(Site site) {
+        return base.layout().place(site.module()).filter(Layout.Place::transposed).isPresent();
     }
 
     /** The paths of all modules of the base. */
@@ -315,6 +333,17 @@ final class AdapterBuilder implements AutoCloseable {
         TensorView view = stored.weight();
         Matrix matrix = new Matrix(view.dim(0), view.dim(1), Floats.all(view));
         return (stored.transposed() ? matrix.transposed() : matrix).rows(stored.rows());
+    }
+
+    /** Rows of the head, or of the embedding where that is the head. */
+    Matrix headRows(int[] rows) throws AdapterFault {
+        TensorView view = stored(Site.of(Module.HEAD)).weight();
+        int columns = view.dim(1);
+        Matrix some = new Matrix(rows.length, columns, new float[Math.multiplyExact(rows.length, columns)]);
+        for (int r = 0; r < rows.length; r++) {
+            Floats.read(view, (long) rows[r] * columns, some.data(), r * columns, columns);
+        }
+        return some;
     }
 
     /** The base's bias at a site; null when there is none. */

@@ -238,14 +238,16 @@ public final class AdapterFolder {
         }
         try (TensorFile file = openTensors()) {
             AdapterTensors tensors = new AdapterTensors(file);
-            SavedModules.read(tensors, options.strings("modules_to_save"), out);
+            boolean tied = options.bool("ensure_weight_tying") && out.spec().tied();
+            SavedModules.read(tensors, options.strings("modules_to_save"), tied, out);
             reader.read(options, tensors, task, out);
+            SavedBiases.read(tensors, out);
             tensors.finish();
             TrainedModules.check(options, tensors, out);
-            out.warn(warnings(tensors.names(), out.base()));
-            if (options.bool("ensure_weight_tying") && out.spec().tied() && tensors.names().stream().anyMatch(out::ofEmbeddingOrHead)) {
-                throw new AdapterFault("option ensure_weight_tying = true is not supported where the embedding or the head, which are one in this base, is trained");
+            if (tied) {
+                TrainedModules.checkTied(tensors, out);
             }
+            out.warn(warnings(tensors.names(), out.base()));
         }
     }
 

@@ -27,7 +27,7 @@ final class AdapterOptions {
     private static final Set<String> NO_READERS = Set.of("base_model_name_or_path", "revision", "task_type", "inference_mode", "auto_mapping",
             "peft_version", "peft_type", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "module_dropout",
             "parent_library", "fan_in_fan_out", "runtime_config", "megatron_config", "megatron_core", "qalora_group_size", "init_weights",
-            "layer_indexes", "modules_pattern", "ensure_weight_tying", "target_parameters", "modules_to_save");
+            "layer_indexes", "modules_pattern", "ensure_weight_tying", "target_parameters", "modules_to_save", "bias");
 
     private final Path file;
     private final ModelConfig config;
@@ -133,7 +133,7 @@ final class AdapterOptions {
         }
     }
 
-    private static boolean isSet(JsonNode value) {
+    static boolean isSet(JsonNode value) {
         return !(value.isMissingNode() || value.isNull() || value.isBoolean() && !value.booleanValue() || value.isContainerNode() && value.isEmpty()
                 || value.isTextual() && (value.textValue().isEmpty() || value.textValue().equals("none")));
     }

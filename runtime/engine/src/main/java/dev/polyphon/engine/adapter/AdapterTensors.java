@@ -5,6 +5,7 @@ import dev.polyphon.engine.weights.TensorFile;
 import dev.polyphon.engine.weights.TensorView;
 import java.util.Arrays;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -60,6 +61,11 @@ final class AdapterTensors {
     /** All names. */
     Set<String> names() {
         return tensors.keySet();
+    }
+
+    /** Names that nobody has taken yet and that end so. */
+    List<String> left(String ending) {
+        return left.stream().filter(name -> name.endsWith(ending)).toList();
     }
 
     Optional<TensorView> find(String name) {

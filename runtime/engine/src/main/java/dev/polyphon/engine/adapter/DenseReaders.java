@@ -40,8 +40,7 @@ final class DenseReaders {
 
     /** C3A (Chen et al. 2024): blocks of circulant matrices, each given by one of its rows. */
     static void c3a(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("block_size", "block_size_pattern", "bias");
-        options.only("bias");
+        options.understand("block_size", "block_size_pattern");
         AdapterOptions.Patterns sizes = options.patterns("block_size_pattern", options.integer("block_size"));
         for (String path : tensors.modules(".c3a_kernel")) {
             Target target = out.linear(path, path + ".c3a_kernel");
@@ -79,8 +78,7 @@ final class DenseReaders {
      * sin a sin b: a product of rank 2.
      */
     static void fourierFt(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("n_frequency", "scaling", "random_loc_seed", "n_frequency_pattern", "fourierft_dropout", "bias");
-        options.only("bias");
+        options.understand("n_frequency", "scaling", "random_loc_seed", "n_frequency_pattern", "fourierft_dropout");
         AdapterOptions.Patterns counts = options.patterns("n_frequency_pattern", options.integer("n_frequency"));
         double scaling = options.number("scaling");
         for (String path : tensors.modules(".fourierft_spectrum")) {
@@ -103,9 +101,8 @@ final class DenseReaders {
 
     /** WaveFT (Bilican et al. 2025) with Haar wavelets: one level of the inverse transform of a few coefficients. */
     static void waveFt(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("n_frequency", "scaling", "random_loc_seed", "n_frequency_pattern", "waveft_dropout", "wavelet_family", "use_idwt", "bias",
+        options.understand("n_frequency", "scaling", "random_loc_seed", "n_frequency_pattern", "waveft_dropout", "wavelet_family", "use_idwt",
                 "proportional_parameters");
-        options.only("bias");
         options.only("wavelet_family", "db1", "haar");
         options.only("proportional_parameters");
         AdapterOptions.Patterns counts = options.patterns("n_frequency_pattern", options.integer("n_frequency"));

@@ -9,7 +9,6 @@ import dev.polyphon.engine.model.Module;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorView;
 import java.io.IOException;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Supplier;
@@ -25,10 +24,9 @@ final class LoraReader implements AdapterReader {
 
     @Override
     public void read(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "bias", "lora_bias",
+        options.understand("r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias",
                 "init_lora_weights", "loftq_config", "eva_config", "trainable_token_indices", "alora_invocation_tokens",
-                "enable_lora", "merge_weights", "quantization");
-        options.only("bias", "all", "lora_only");
+                "enable_lora", "merge_weights", "quantization", "velora_config");
         int rank = options.integer("r");
         if (rank < 1) {
             throw new AdapterFault("r must be at least 1, found " + rank);
@@ -56,7 +54,14 @@ final class LoraReader implements AdapterReader {
             target.lowRank(PackedTensors.matrix(tensors, path + ".lora_A", bits, r, target.in()),
                     PackedTensors.matrix(tensors, path + ".lora_B", bits, target.out(), r).times(alphas.of(path) / (stabilised ? Math.sqrt(r) : r)));
         }
+        Set<String> experts = ExpertReader.read(options, tensors, ranks, alphas, stabilised, out);
+        if (!experts.isEmpty() && (residual || bits > 0)) {
+            throw new AdapterFault("init_lora_weights = " + initialisation + " and quantization are not supported at experts (" + experts.iterator().next() + ")");
+        }
         for (String path : bits > 0 ? Set.<String>of() : modules(tensors)) {
+            if (experts.contains(path)) {
+                continue;
+            }
             Target target = out.linear(path, path + ".lora_A.weight");
             double r = ranks.of(path);
             float scale = (float) (alphas.of(path) / (stabilised ? Math.sqrt(r) : r));
@@ -64,7 +69,7 @@ final class LoraReader implements AdapterReader {
             TensorView b = shaped(weight(tensors, path, "lora_B"), target.out(), (int) r);
             Supplier<Matrix> delta;
             if (residual) {
-                Matrix.Factors initial = initial(target, initialisation, pissa, (int) r, out);
+                Matrix.Factors initial = initial(target, pissa, (int) r);
                 // It is subtracted again, which doubles the rank.
                 Matrix both = matrix(a).above(initial.right());
                 Matrix difference = matrix(b).times(scale).beside(initial.left().times(pissa ? -1 : -scale));
@@ -82,8 +87,10 @@ final class LoraReader implements AdapterReader {
                 magnitude(target, magnitude(tensors, path, target), delta.get(), out);
             }
         }
-        embedding(tensors, ranks, alphas, stabilised, out);
-        biases(tensors, out);
+        for (String path : tensors.modules(".lora_velora_embed")) {
+            tensors.take(path + ".lora_velora_embed"); // For gradients only.
+        }
+        embedding(options, tensors, ranks, alphas, stabilised, out);
         for (String path : tensors.modules(".base_layer.weight")) {
             // PEFT saves the base's own embedding and head beside their deltas.
             Target target = out.target(path, path + ".base_layer.weight");
@@ -107,7 +114,7 @@ final class LoraReader implements AdapterReader {
             }
         }
         String bias = options.json("bias").asText("none");
-        if (bias.equals("all") || bias.equals("lora_only")) {
+        if (!bias.equals("none")) {
             throw new AdapterFault("alora_invocation_tokens together with bias = " + bias + " is not supported");
         }
         for (String path : tensors.modules(".lora_embedding_A")) {
@@ -146,11 +153,8 @@ final class LoraReader implements AdapterReader {
     }
 
     /** What training began with by moving it from the base's weight into A and B. */
-    private static Matrix.Factors initial(Target target, String initialisation, boolean pissa, int rank, AdapterBuilder out) throws AdapterFault {
-        if (target.sites().size() > 1) {
-            throw new AdapterFault("init_lora_weights = " + initialisation + " at the fused module " + target.path() + " is not supported");
-        }
-        Matrix weight = out.baseWeight(target.sites().getFirst().site());
+    private static Matrix.Factors initial(Target target, boolean pissa, int rank) throws AdapterFault {
+        Matrix weight = target.baseWeight();
         return pissa ? weight.truncatedSvd(rank) : weight.leadingQr(rank);
     }
 
@@ -185,48 +189,21 @@ final class LoraReader implements AdapterReader {
         }
     }
 
-    private static void embedding(AdapterTensors tensors, Patterns ranks, Patterns alphas, boolean stabilised, AdapterBuilder out)
-            throws AdapterFault {
+    private static void embedding(AdapterOptions options, AdapterTensors tensors, Patterns ranks, Patterns alphas, boolean stabilised, AdapterBuilder out)
+            throws IOException {
         for (String path : tensors.modules(".lora_embedding_A")) {
             Target target = out.target(path, path + ".lora_embedding_A");
             if (target.module() != Module.EMBED) {
                 throw new AdapterFault("tensor " + path + ".lora_embedding_A does not belong to the embedding");
+            }
+            if (options.bool("use_dora")) {
+                throw new AdapterFault("use_dora at the embedding " + path + " is not supported");
             }
             int r = (int) ranks.of(path);
             Matrix a = tensors.matrix(path + ".lora_embedding_A", r, out.spec().vocabulary());
             Matrix b = tensors.matrix(path + ".lora_embedding_B", out.spec().hidden(), r);
             float scale = (float) (alphas.of(path) / (stabilised ? Math.sqrt(r) : r));
             target.form(new Form.EmbeddingDelta(out.table(a.transposed()), out.weight(b), scale));
-        }
-    }
-
-    /** {@code bias: all} and {@code lora_only} save the base's biases as training left them. */
-    private static void biases(AdapterTensors tensors, AdapterBuilder out) throws AdapterFault {
-        for (String path : tensors.modules(".base_layer.bias", ".bias")) {
-            String name = tensors.names().contains(path + ".base_layer.bias") ? path + ".base_layer.bias" : path + ".bias";
-            if (path.endsWith(".lora_B") || path.endsWith(".base_layer") || tensors.names().contains(path + ".weight")) {
-                // The last is a saved module's own.
-                continue;
-            }
-            Target target = out.target(path, name);
-            if (target.module().norm()) {
-                SavedModules.normBias(target, tensors, name, out);
-                continue;
-            }
-            float[] bias = tensors.vector(name, target.out());
-            for (Layout.Part part : target.sites()) {
-                float[] shift = AdapterBuilder.select(bias, part);
-                float[] before = out.baseBias(part.site());
-                if (before != null) {
-                    shift = shift.clone();
-                    for (int i = 0; i < shift.length; i++) {
-                        shift[i] -= before[i];
-                    }
-                }
-                if (!Arrays.equals(shift, new float[shift.length])) {
-                    out.add(part.site(), new Form.ScaleShift(null, out.vector(shift)));
-                }
-            }
         }
     }
 }

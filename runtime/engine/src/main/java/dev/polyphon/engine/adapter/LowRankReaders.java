@@ -12,8 +12,7 @@ final class LowRankReaders {
     /** AdaLoRA (Zhang et al. 2023): ΔW = alpha/r · B diag(E) A, where r is the rank that training began with, whatever it left of it. */
     static void adaLora(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
         options.understand("r", "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2", "orth_reg_weight", "total_step", "lora_alpha",
-                "lora_dropout", "bias", "init_lora_weights", "rank_pattern", "loftq_config", "eva_config", "corda_config");
-        options.only("bias");
+                "lora_dropout", "init_lora_weights", "rank_pattern", "loftq_config", "eva_config", "corda_config");
         for (String path : tensors.modules(".lora_E")) {
             Target target = out.linear(path, path + ".lora_E");
             Matrix a = tensors.matrix(path + ".lora_A");
@@ -33,14 +32,26 @@ final class LowRankReaders {
 
     /** VeRA (Kopiczko et al. 2024): ΔW = diag(b) B diag(d) A with A and B shared by all modules. */
     static void vera(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("r", "vera_dropout", "d_initial", "save_projection", "projection_prng_key", "bias");
-        options.only("bias");
-        if (!tensors.names().contains("vera_A")) {
-            throw new AdapterFault("the shared projections vera_A and vera_B were not saved (save_projection)");
-        }
-        Matrix sharedA = tensors.matrix("vera_A");
-        Matrix sharedB = tensors.matrix("vera_B");
+        options.understand("r", "vera_dropout", "d_initial", "save_projection", "projection_prng_key");
         int r = options.integer("r");
+        Matrix sharedA;
+        Matrix sharedB;
+        if (tensors.names().contains("vera_A")) {
+            sharedA = tensors.matrix("vera_A");
+            sharedB = tensors.matrix("vera_B");
+        } else {
+            // They were left out (save_projection), and are drawn again as PEFT does, as large as the largest module needs.
+            int in = 1;
+            int most = 1;
+            for (String path : tensors.modules(".vera_lambda_d")) {
+                Target target = out.linear(path, path + ".vera_lambda_d");
+                in = Math.max(in, target.in());
+                most = Math.max(most, target.out());
+            }
+            TorchRandom random = new TorchRandom(options.integer("projection_prng_key", 0));
+            sharedA = random.kaimingUniform(r, in);
+            sharedB = random.kaimingUniform(most, r);
+        }
         for (String path : tensors.modules(".vera_lambda_d")) {
             Target target = out.linear(path, path + ".vera_lambda_d");
             float[] d = tensors.vector(path + ".vera_lambda_d", r);
@@ -54,40 +65,64 @@ final class LowRankReaders {
 
     /** VB-LoRA (Li et al. 2024): A and B are put together from a bank of vectors, each piece a mixture of its best few. */
     static void vbLora(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("r", "num_vectors", "vector_length", "topk", "vblora_dropout", "bias", "init_vector_bank_bound", "init_logits_std");
-        options.only("bias");
+        options.understand("r", "num_vectors", "vector_length", "topk", "vblora_dropout", "save_only_topk_weights", "init_vector_bank_bound", "init_logits_std");
         Matrix bank = tensors.matrix("vblora_vector_bank", options.integer("num_vectors"), options.integer("vector_length"));
         int r = options.integer("r");
         int topK = options.integer("topk");
         int piece = bank.columns();
-        for (String path : tensors.modules(".vblora_logits_A")) {
+        for (String path : tensors.modules(".vblora_logits_A", ".vblora_logits_A_topk_indices")) {
             Target target = out.linear(path, path + ".vblora_logits_A");
             int inPieces = target.in() / piece;
             int outPieces = target.out() / piece;
-            float[] logitsA = tensors.values(path + ".vblora_logits_A", r, inPieces, bank.rows());
-            float[] logitsB = tensors.values(path + ".vblora_logits_B", outPieces, r, bank.rows());
-            float[][] piecesA = mixtures(logitsA, bank, topK);
-            float[][] piecesB = mixtures(logitsB, bank, topK);
+            float[][] piecesA = mixtures(tensors, path + ".vblora_logits_A", r, inPieces, bank, topK);
+            float[][] piecesB = mixtures(tensors, path + ".vblora_logits_B", outPieces, r, bank, topK);
             target.lowRank(Matrix.of(r, target.in(), (i, j) -> piecesA[i * inPieces + j / piece][j % piece]),
                     Matrix.of(target.out(), r, (i, j) -> piecesB[i / piece * r + j][i % piece]));
         }
     }
 
-    /** For each row of logits the mixture of the bank's vectors by the softmax over the {@code topK} largest. */
-    private static float[][] mixtures(float[] logits, Matrix bank, int topK) {
-        float[][] mixtures = new float[logits.length / bank.rows()][bank.columns()];
+    /** For each piece the mixture of the bank's vectors by the softmax over its {@code topK} largest logits, of which the results may be stored instead. */
+    private static float[][] mixtures(AdapterTensors tensors, String name, int rows, int columns, Matrix bank, int topK) throws AdapterFault {
+        if (topK < 1 || topK > bank.rows()) {
+            throw new AdapterFault("topk must be 1 to num_vectors, " + bank.rows() + ", found " + topK);
+        }
+        float[][] mixtures = new float[rows * columns][bank.columns()];
+        boolean logits = tensors.names().contains(name);
+        float[] stored = logits ? tensors.values(name, rows, columns, bank.rows()) : tensors.values(name + "_topk_weights", rows, columns, topK - 1);
+        float[] indices = logits ? null : tensors.values(name + "_topk_indices", rows, columns, topK);
         for (int m = 0; m < mixtures.length; m++) {
-            int from = m * bank.rows();
-            int[] best = IntStream.range(0, bank.rows()).boxed().sorted((x, y) -> Float.compare(logits[from + y], logits[from + x]))
-                    .limit(topK).mapToInt(Integer::intValue).toArray();
-            double sum = 0;
-            for (int b : best) {
-                sum += Math.exp(logits[from + b] - logits[from + best[0]]);
+            int from = m * (logits ? bank.rows() : topK);
+            int[] best = new int[topK];
+            double[] weights = new double[topK];
+            if (logits) {
+                int[] order = IntStream.range(0, bank.rows()).boxed().sorted((x, y) -> Float.compare(stored[from + y], stored[from + x]))
+                        .limit(topK).mapToInt(Integer::intValue).toArray();
+                System.arraycopy(order, 0, best, 0, topK);
+                double sum = 0;
+                for (int k = 0; k < topK; k++) {
+                    weights[k] = Math.exp(stored[from + best[k]] - stored[from + best[0]]);
+                    sum += weights[k];
+                }
+                for (int k = 0; k < topK; k++) {
+                    weights[k] /= sum;
+                }
+            } else {
+                // The last weight is what the others leave of 1.
+                weights[topK - 1] = 1;
+                for (int k = 0; k < topK; k++) {
+                    best[k] = (int) indices[from + k];
+                    if (best[k] < 0 || best[k] >= bank.rows()) {
+                        throw new AdapterFault("tensor " + name + "_topk_indices names vector " + best[k] + " of " + bank.rows());
+                    }
+                    if (k < topK - 1) {
+                        weights[k] = stored[m * (topK - 1) + k];
+                        weights[topK - 1] -= weights[k];
+                    }
+                }
             }
-            for (int b : best) {
-                double weight = Math.exp(logits[from + b] - logits[from + best[0]]) / sum;
+            for (int k = 0; k < topK; k++) {
                 for (int c = 0; c < bank.columns(); c++) {
-                    mixtures[m][c] += (float) (weight * bank.at(b, c));
+                    mixtures[m][c] += (float) (weights[k] * bank.at(best[k], c));
                 }
             }
         }
@@ -114,8 +149,7 @@ final class LowRankReaders {
 
     /** RandLoRA (Albert et al. 2025): full-rank updates from shared random bases with trained scales. */
     static void randLora(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("r", "randlora_alpha", "randlora_dropout", "save_projection", "projection_prng_key", "bias");
-        options.only("bias");
+        options.understand("r", "randlora_alpha", "randlora_dropout", "save_projection", "projection_prng_key", "sparse", "very_sparse");
         double scale = options.number("randlora_alpha") / options.integer("r");
         int r = options.integer("r");
         boolean shared = tensors.names().contains("randlora_A");
@@ -162,17 +196,42 @@ final class LowRankReaders {
         }
     }
 
-    /** MiSS (Kang and Yin 2024): the input is summed in r interleaved groups, which expand by one matrix. */
+    /**
+     * MiSS (Kang and Yin 2024): the input is summed in r interleaved groups, which expand by one matrix. {@code mini} stores its first columns, which repeat;
+     * {@code bat} has a matrix for each r rows of the weight, which changes what is there too: W = W B + B in squares of r.
+     */
     static void miss(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("r", "mini_r", "miss_dropout", "bias");
-        options.only("bias");
-        options.only("init_weights", "true", "false");
+        options.understand("r", "mini_r", "miss_dropout");
+        options.only("init_weights", "true", "false", "bat", "mini");
+        String variant = options.json("init_weights").asText();
         for (String path : tensors.modules(".miss_block")) {
-            Target target = out.linear(path, path + ".miss_block");
-            Matrix block = tensors.matrix(path + ".miss_block");
+            String name = path + ".miss_block";
+            Target target = out.linear(path, name);
+            if (variant.equals("bat")) {
+                int r = options.integer("r");
+                if (r < 1 || target.out() % r != 0 || target.in() % r != 0) {
+                    throw new AdapterFault("r = " + r + " does not divide " + path + ", [" + target.out() + ", " + target.in() + "]");
+                }
+                float[] blocks = tensors.values(name, target.out() / r, r, r);
+                Matrix weight = target.baseWeight();
+                target.dense(Matrix.of(target.out(), target.in(), (o, i) -> {
+                    int block = o / r * r * r;
+                    double sum = blocks[block + o % r * r + i % r];
+                    for (int k = 0; k < r; k++) {
+                        sum += (double) weight.at(o, i / r * r + k) * blocks[block + k * r + i % r];
+                    }
+                    return sum;
+                }));
+                continue;
+            }
+            Matrix block = tensors.matrix(name);
             int r = block.rows();
-            checkOut(block.transposed(), target, path + ".miss_block");
-            target.lowRank(Matrix.of(r, target.in(), (i, j) -> j % r == i ? 1 : 0), block.transposed());
+            boolean repeats = variant.equals("mini");
+            if (repeats ? block.columns() < 1 || target.out() % block.columns() != 0 : block.columns() != target.out()) {
+                throw new AdapterFault("tensor " + name + " is [" + r + ", " + block.columns() + "], which does not fit the " + target.out() + " outputs of " + path);
+            }
+            target.lowRank(Matrix.of(r, target.in(), (i, j) -> j % r == i ? 1 : 0),
+                    Matrix.of(target.out(), r, (o, k) -> block.at(k, o % block.columns())));
         }
     }
 

@@ -12,9 +12,9 @@ final class RotationReaders {
 
     /** OFT (Qiu et al. 2023; OFTv2, Qiu et al. 2025): a block-diagonal rotation, each block the Cayley transform of a skew-symmetric matrix. */
     static void oft(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("r", "oft_block_size", "bias", "eps", "block_share", "use_cayley_neumann", "num_cayley_neumann_terms");
-        options.only("bias");
+        options.understand("r", "oft_block_size", "eps", "block_share", "use_cayley_neumann", "num_cayley_neumann_terms", "coft");
         JsonNode neumann = options.json("use_cayley_neumann");
+        boolean constrained = options.bool("coft");
         int terms = neumann.asBoolean(false) ? options.integer("num_cayley_neumann_terms", 5) : 0;
         for (String path : tensors.modules(".oft_R.weight")) {
             Target target = out.linear(path, path + ".oft_R.weight");
@@ -29,6 +29,11 @@ final class RotationReaders {
             Matrix[] turns = new Matrix[parameters.rows()];
             for (int b = 0; b < turns.length; b++) {
                 Matrix skew = skew(parameters, b, size);
+                if (constrained) {
+                    // Projected onto a ball around no turn, as PEFT does each time before it turns.
+                    double most = options.number("eps", 6e-5) / Math.sqrt(parameters.rows());
+                    skew = skew.norm() <= most ? skew : skew.times(most / skew.norm());
+                }
                 turns[b] = terms > 0 ? neumann(skew, terms) : skew.cayley();
             }
             // Rows are turned as x R, so columns by the transpose.
@@ -70,13 +75,13 @@ final class RotationReaders {
 
     /** BOFT (Liu et al. 2024): a product of permuted block-diagonal rotations, and a scale of the output. */
     static void boft(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("boft_block_size", "boft_block_num", "boft_n_butterfly_factor", "boft_dropout", "bias");
-        options.only("bias");
+        options.understand("boft_block_size", "boft_block_num", "boft_n_butterfly_factor", "boft_dropout");
         for (String path : tensors.modules(".boft_R")) {
             Target target = out.linear(path, path + ".boft_R");
             float[] scale = tensors.vector(path + ".boft_s", target.out());
-            int factors = Math.max(1, options.integer("boft_n_butterfly_factor", 1));
-            float[] parameters = tensors.values(path + ".boft_R", factors, -1, -1, -1);
+            // PEFT has one factor whatever was asked for where it cannot compile its kernel.
+            float[] parameters = tensors.values(path + ".boft_R", -1, -1, -1, -1);
+            int factors = Math.max(1, tensors.take(path + ".boft_R").dim(0));
             int in = target.in();
             int size = parameters.length / factors / in;
             if (size < 1 || parameters.length != factors * in * size || in % size != 0) {
@@ -139,8 +144,7 @@ final class RotationReaders {
 
     /** HRA (Yuan et al. 2024): a chain of Householder reflections I − 2uuᵀ, which is the identity and a low-rank matrix. */
     static void hra(AdapterOptions options, AdapterTensors tensors, String task, AdapterBuilder out) throws IOException {
-        options.understand("r", "apply_GS", "bias");
-        options.only("bias");
+        options.understand("r", "apply_GS");
         for (String path : tensors.modules(".hra_u")) {
             Target target = out.linear(path, path + ".hra_u");
             Matrix u = tensors.matrix(path + ".hra_u", target.in(), options.integer("r"));

@@ -10,18 +10,27 @@ import java.util.List;
 
 /** Whole modules saved beside an adapter ({@code modules_to_save}): norms, the embedding, the head, or any linear layer. */
 final class SavedModules {
+    private static final List<Module> TIED = List.of(Module.EMBED, Module.HEAD);
+
     private SavedModules() {}
 
-    /** @param names endings of module paths */
-    static void read(AdapterTensors tensors, List<String> names, AdapterBuilder out) throws AdapterFault {
+    /**
+     * @param names endings of module paths
+     * @param tied whether embedding and head are both saved where one of them is named
+     */
+    static void read(AdapterTensors tensors, List<String> names, boolean tied, AdapterBuilder out) throws AdapterFault {
+        List<String> ends = TIED.stream().flatMap(module -> out.base().layout().place(module).stream()).map(Layout.Place::path).toList();
+        boolean both = tied && ends.stream().anyMatch(end -> names.stream().anyMatch(end::endsWith));
         for (String path : tensors.modules(".weight")) {
-            boolean saved = names.stream().anyMatch(path::endsWith);
+            boolean saved = names.stream().anyMatch(path::endsWith) || both && ends.contains(path);
             if (!saved || path.endsWith(".base_layer") || path.endsWith(".lora_A") || path.endsWith(".lora_B")) {
                 continue;
             }
             Target target = out.target(path, path + ".weight");
             if (target.module().norm()) {
                 norm(target, tensors, path, path, out);
+            } else if (target.module() == Module.POSITIONS) {
+                throw new AdapterFault("tensor " + path + ".weight: position embeddings of an adapter's own are not supported");
             } else if (target.module() == Module.EMBED) {
                 target.form(new Form.EmbeddingReplacement(out.table(tensors.matrix(path + ".weight", out.spec().vocabulary(), out.spec().hidden()))));
             } else {
@@ -54,7 +63,9 @@ final class SavedModules {
     }
 
     private static void linear(Target target, AdapterTensors tensors, String path, AdapterBuilder out) throws AdapterFault {
-        Matrix weight = tensors.matrix(path + ".weight", target.out(), target.in());
+        boolean transposed = out.transposed(target.sites().getFirst().site());
+        Matrix weight = transposed ? tensors.matrix(path + ".weight", target.in(), target.out()).transposed()
+                : tensors.matrix(path + ".weight", target.out(), target.in());
         float[] bias = tensors.names().contains(path + ".bias") ? tensors.vector(path + ".bias", target.out()) : null;
         for (Layout.Part part : target.sites()) {
             out.add(part.site(), new Form.Replacement(out.weight(weight.rows(part.rows())),

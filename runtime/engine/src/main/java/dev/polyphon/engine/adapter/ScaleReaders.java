@@ -39,11 +39,6 @@ final class ScaleReaders {
         for (String path : tensors.modules(".road_theta")) {
             Target target = out.linear(path, path + ".road_theta");
             int width = target.out();
-            for (Layout.Part part : target.sites()) {
-                if (part.rows() != null) {
-                    throw new AdapterFault("RoAd at the fused module " + path + " is not supported");
-                }
-            }
             if (group < 2 || group % 2 != 0 || width % group != 0) {
                 throw new AdapterFault("group_size " + group + " does not divide the " + width + " outputs of " + path);
             }
@@ -68,7 +63,20 @@ final class ScaleReaders {
                 cos[i] = (float) (alpha[forCos] * Math.cos(theta[forCos]));
                 sin[i] = (float) (alpha[forSin] * Math.sin(theta[forSin]));
             }
-            target.form(new Form.PairTurn(group, out.vector(cos), out.vector(sin)));
+            for (Layout.Part part : target.sites()) {
+                checkWhole(part.rows(), group, path);
+                out.add(part.site(), new Form.PairTurn(group, out.vector(AdapterBuilder.select(cos, part)), out.vector(AdapterBuilder.select(sin, part))));
+            }
+        }
+    }
+
+    /** Pairs are within a group, which has to be in one part of a fused module, in order. */
+    private static void checkWhole(int[] rows, int group, String path) throws AdapterFault {
+        for (int i = 0; rows != null && i < rows.length; i++) {
+            int first = i - i % group;
+            if (rows.length % group != 0 || rows[first] % group != 0 || rows[i] != rows[first] + i % group) {
+                throw new AdapterFault("group_size " + group + " does not divide the parts of the fused module " + path);
+            }
         }
     }
 

@@ -40,6 +40,14 @@ final class TorchRandom {
         next = 0;
     }
 
+    /** What {@code uniform_} draws of the bounds of Kaiming's initialisation (He et al. 2015), where each row has {@code columns} inputs. */
+    Matrix kaimingUniform(int rows, int columns) {
+        double bound = Math.sqrt(3.0) * (Math.sqrt(2) / Math.sqrt(columns));
+        float from = (float) -bound;
+        float range = (float) bound - from;
+        return Matrix.of(rows, columns, (r, c) -> (bits() & 0xFFFFFF) * 0x1p-24f * range + from);
+    }
+
     /** The first entries of {@code torch.randperm(size)} after {@code manual_seed(seed)}. */
     static int[] permutation(long seed, long size, int count) throws AdapterFault {
         if (count < 0 || count > size || size > Integer.MAX_VALUE) {

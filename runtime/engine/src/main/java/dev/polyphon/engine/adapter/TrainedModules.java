@@ -2,8 +2,10 @@ package dev.polyphon.engine.adapter;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.polyphon.engine.model.Layout;
+import dev.polyphon.engine.model.Module;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -15,6 +17,7 @@ import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * Compares what a configuration says was trained, {@code target_modules}, {@code target_parameters}, {@code modules_to_save},
@@ -44,18 +47,14 @@ final class TrainedModules {
 
     private static void targets(AdapterOptions options, AdapterTensors tensors, AdapterBuilder base) throws AdapterFault {
         JsonNode targets = options.json("target_modules");
-        if (targets.isMissingNode() || targets.isNull() || targets.asText().equals(EVERYTHING)) {
+        if (targets.isMissingNode() || targets.isNull()) {
             return;
         }
-        Set<String> trained = new HashSet<>();
-        for (String tensor : tensors.names()) {
-            for (int dot = tensor.length(); dot > 0; dot = tensor.lastIndexOf('.', dot - 1)) {
-                base.module(tensor.substring(0, dot)).ifPresent(trained::add);
-            }
-        }
+        boolean everything = targets.asText().equals(EVERYTHING);
+        Set<String> trained = adapted(tensors.names(), base);
         Map<String, List<String>> kinds = new TreeMap<>();
         for (String path : base.modules()) {
-            if (names(options, "target_modules", path) && !names(options, "exclude_modules", path) && inChosenLayer(options, path)) {
+            if ((everything ? linear(path, base) : names(options, "target_modules", path)) && !names(options, "exclude_modules", path) && inChosenLayer(options, path)) {
                 kinds.computeIfAbsent(kind(path), k -> new ArrayList<>()).add(path);
             }
         }
@@ -64,6 +63,12 @@ final class TrainedModules {
                 throw new AdapterFault("target_modules names " + kind.getKey() + ", for which there are no tensors");
             }
         }
+    }
+
+    /** Whether a module is one of all linear ones as PEFT counts them: not the head, nor what routes to experts, whose own are parameters to it. */
+    private static boolean linear(String path, AdapterBuilder base) throws AdapterFault {
+        Module module = base.target(path, path).module();
+        return module.linear() && module != Module.HEAD && module != Module.ROUTER && !(module.perExpert() && base.spec().experts() != null) && base.stored(path);
     }
 
     /** PEFT's LoRA of parameters that are not modules' weights has its tensors under the module that holds them. */
@@ -89,18 +94,44 @@ final class TrainedModules {
         }
     }
 
-    /** {@code all} are the biases of every layer that has one, norms too, {@code lora_only} those of the layers with a delta. */
+    /** {@code all} are the biases of every layer that has one, norms too, {@code lora_only} and its like those of the layers with a delta. */
     private static void biases(AdapterOptions options, AdapterTensors tensors, AdapterBuilder base) throws AdapterFault {
-        String bias = options.json("bias").asText();
-        if (!bias.equals("all") && !bias.equals("lora_only")) {
+        boolean ofAdapted = SavedBiases.ofAdapted(options);
+        JsonNode bias = options.json("bias");
+        if (!AdapterOptions.isSet(bias)) {
             return;
         }
         Set<String> saved = modulesWith(tensors, base, ".bias", ".base_layer.bias");
-        for (String path : bias.equals("all") ? base.modules() : modulesWith(tensors, base, ".lora_A.weight", ".lora_A.default.weight")) {
+        for (String path : ofAdapted ? adapted(tensors.names().stream().filter(name -> !name.endsWith(".bias")).toList(), base) : base.modules()) {
             if (base.stored(path) && biased(base, path) && !saved.contains(path)) {
-                throw new AdapterFault("bias = " + bias + ", but tensor " + path + ".bias is missing");
+                throw new AdapterFault("bias = " + bias.asText() + ", but tensor " + path + ".bias is missing");
             }
         }
+    }
+
+    /**
+     * An embedding and a head that are one and stay one are saved as two, each with what was trained.
+     *
+     * @throws AdapterFault when one of them has tensors and the other has none
+     */
+    static void checkTied(AdapterTensors tensors, AdapterBuilder base) throws AdapterFault {
+        List<Module> trained = Stream.of(Module.EMBED, Module.HEAD)
+                .filter(module -> tensors.names().stream().anyMatch(name -> base.of(module, name) && !name.endsWith(".trainable_tokens_delta"))).toList();
+        if (trained.size() == 1) {
+            throw new AdapterFault("ensure_weight_tying = true, but of embedding and head, which are one in this base, only the "
+                    + (trained.getFirst() == Module.EMBED ? "embedding" : "head") + " has tensors");
+        }
+    }
+
+    /** The base's modules that tensors are of. */
+    private static Set<String> adapted(Collection<String> tensors, AdapterBuilder base) {
+        Set<String> modules = new HashSet<>();
+        for (String tensor : tensors) {
+            for (int dot = tensor.length(); dot > 0; dot = tensor.lastIndexOf('.', dot - 1)) {
+                base.module(tensor.substring(0, dot)).ifPresent(modules::add);
+            }
+        }
+        return modules;
     }
 
     private static boolean biased(AdapterBuilder base, String path) throws AdapterFault {

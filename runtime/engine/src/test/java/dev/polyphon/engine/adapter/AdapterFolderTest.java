@@ -90,10 +90,12 @@ class AdapterFolderTest {
             lora-llama-qv-r8 | lora_alpha        | 1e39                | lora_alpha = 1.0E39 is too large
             lora-llama-qv-r8 | alpha_pattern     | {"q_proj": 1e300}   | alpha_pattern.q_proj = 1.0E300 is too large
             lora-llama-qv-r8 | use_bdlora        | {"match": true}     | use_bdlora
+            lora-llama-qv-r8 | bias              | "some"              | option bias = "some" is not supported
+            vblora-llama     | topk              | 99                  | topk must be 1 to num_vectors
+            road-llama       | group_size        | 7                   | group_size 7
             lora-llama-qv-r8 | peft_type         | "NEXT_YEARS"        | NEXT_YEARS
             lora-llama-qv-r8 | peft_type         | null                | peft_type
             ia3-llama        | invented_later    | true                | invented_later
-            boft-llama       | boft_n_butterfly_factor | 9             | boft
             alora-llama      | modules_to_save   | ["lm_head"]         | alora_invocation_tokens together with modules_to_save
             alora-llama      | trainable_token_indices | [3]           | alora_invocation_tokens together with trainable_token_indices
             alora-llama      | bias              | "all"               | alora_invocation_tokens together with bias = all
@@ -135,7 +137,8 @@ class AdapterFolderTest {
             ["q_proj", "v_proj"]                       | null       | layers.1.self_attn.v_proj   |
             ["q_proj", "v_proj"]                       | ["v_proj"] | layers.\\d.self_attn.v_proj |
             ["q_proj", "v_proj", "c_attn", "j_proj"]   | null       | no such thing               |
-            "all-linear"                               | null       | layers.\\d.self_attn.v_proj |
+            "all-linear"                               | ["k_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] | layers.\\d.self_attn.v_proj | target_modules names model.layers.*.self_attn.v_proj
+            "all-linear"                               | ["k_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] | layers.1.self_attn.v_proj   |
             "(?P<kind>[qv]_proj)"                      | null       | layers.\\d.self_attn.v_proj |
             null                                       | null       | layers.\\d.self_attn.v_proj |
             """)
@@ -192,6 +195,10 @@ class AdapterFolderTest {
             opt            | bias-all-opt             | decoder.final_layer_norm.bias               | bias = all, but tensor model.decoder.final_layer_norm.bias is missing
             gpt2           | bias-all-gpt2            | h.1.ln_2.bias                               | bias = all, but tensor transformer.h.1.ln_2.bias is missing
             mixtral        | lora-experts-gate-mixtral | gate.lora_                                 | target_parameters names gate.weight
+            mixtral        | lora-experts-mixtral     | experts.base_layer.lora_                    | target_parameters names gate_up_proj
+            mixtral        | lora-experts-mixtral     | experts.lora_                               | target_parameters names down_proj
+            llama-tied-rope3 | tied-embed-llama       | lm_head.                                    | ensure_weight_tying = true, but of embedding and head, which are one in this base, only the embedding has tensors
+            opt            | boft-bias-opt            | layers.1.fc1.base_layer.bias                | bias = boft_only, but tensor model.decoder.layers.1.fc1.bias is missing
             """)
     void refusesAnAdapterWithoutTensorsThatAnOptionPromises(String on, String adapter, String lost, String message) throws IOException {
         Path whole = altered(adapter, config -> {}, (name, tensor) -> tensor);

@@ -42,7 +42,7 @@ class GoldenTest {
     private static List<Verdict> verify(Supplier<Kernels> kernels, Set<Mode> modes) throws IOException {
         List<Verdict> verdicts = new Verifier(ROOT, kernels).run("*", modes, verdict -> {});
         for (Mode mode : modes) {
-            assertThat(verdicts).filteredOn(v -> v.mode().equals(mode.text())).hasSize(mode == Mode.MERGED ? 99 : 157);
+            assertThat(verdicts).filteredOn(v -> v.mode().equals(mode.text())).hasSize(mode == Mode.MERGED ? 113 : 171);
         }
         assertThat(verdicts).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
         return verdicts;
