@@ -264,6 +264,35 @@ def logprobs(server):
 
 
 @check
+def prompts_scored(server):
+    """Asked as lm-eval-harness does, tokens are as likely in a prompt as they were when they were generated; with any adapter, at once."""
+    ask = {"temperature": 0, "logprobs": 1}
+    for model in (server.base, "french", "pirate"):
+        said = server.client.completions.create(model=model, prompt=PROMPT, max_tokens=12, **ask).choices[0]
+        texts = [PROMPT + said.text, PROMPT]
+        ids = [json.loads(server.post("/tokenize", {"model": model, "prompt": text})[1])["tokens"] for text in texts]
+        for prompts in (texts, ids):
+            whole, short = server.client.completions.create(model=model, prompt=prompts, max_tokens=0, echo=True, **ask).choices
+            equal(whole.text, texts[0], "echo")
+            equal((whole.finish_reason, short.finish_reason), ("length", "length"), "finish reasons")
+            known = len(short.logprobs.tokens)
+            equal(known, len(ids[1]), "tokens of the prompt")
+            equal((whole.logprobs.token_logprobs[0], whole.logprobs.top_logprobs[0]), (None, None), "of the first token")
+            equal(whole.logprobs.tokens[known:], said.logprobs.tokens, "tokens")
+            for scored, generated in zip(whole.logprobs.token_logprobs[known:], said.logprobs.token_logprobs, strict=True):
+                expect(abs(scored - generated) < 1e-4, f"{model}: {whole.logprobs.token_logprobs[known:]}, generated {said.logprobs.token_logprobs}")
+            for token, own, top in list(zip(whole.logprobs.tokens, whole.logprobs.token_logprobs, whole.logprobs.top_logprobs, strict=True))[known:]:
+                equal(max(top.values()), own, f"greedy {token!r}")
+            for token, at in zip(whole.logprobs.tokens, whole.logprobs.text_offset, strict=True):
+                equal(texts[0][at:at + len(token)], token, f"text at {at}")
+        chunks = list(server.client.completions.create(model=model, prompt=PROMPT, max_tokens=3, echo=True, stream=True, **ask))
+        equal("".join(token for chunk in chunks for token in (chunk.choices[0].logprobs or chunk.choices[0]).model_dump().get("tokens", [])),
+              "".join(chunk.choices[0].text for chunk in chunks), "streamed tokens")
+    listed = server.client.completions.create(model=server.base, prompt=PROMPT, max_tokens=1, extra_body={"prompt_logprobs": 2}).choices[0].prompt_logprobs
+    expect(listed[0] is None and all(len(one) in (2, 3) for one in listed[1:]), f"prompt_logprobs {listed}")
+
+
+@check
 def several_choices(server):
     both = server.client.completions.create(model=server.base, prompt=PROMPT, max_tokens=12, temperature=1, seed=7, n=2)
     equal([choice.index for choice in both.choices], [0, 1], "indices")

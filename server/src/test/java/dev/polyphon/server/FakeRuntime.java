@@ -156,6 +156,9 @@ public final class FakeRuntime implements Runtime {
         int count = Math.min(limit, words.size());
         sink.queued();
         sink.started(promptTokens(request.prompt()), text(request.prompt()).startsWith("again") ? 1 : 0);
+        if (request.sampling().promptLogprobs() >= 0) {
+            sink.scored(scores(request.prompt(), request.sampling().promptLogprobs()));
+        }
         for (int i = 0; i < count; i++) {
             for (int choice = 0; choice < request.choices(); choice++) {
                 sink.token(event(choice, words.get(i), request.sampling().logprobs()));
@@ -164,6 +167,26 @@ public final class FakeRuntime implements Runtime {
         for (int choice = 0; choice < request.choices(); choice++) {
             sink.finished(choice, "", count < words.size() ? FinishReason.LENGTH : FinishReason.STOP, count);
         }
+    }
+
+    /** Of a text's words, behind one for its beginning, or of token ids; the one at place i is as likely as e to the -i. */
+    private static List<TokenLogprobs> scores(Prompt prompt, int most) {
+        var pieces = new ArrayList<String>();
+        if (prompt instanceof Prompt.Tokens(int[] ids)) {
+            Arrays.stream(ids).forEach(id -> pieces.add(Character.toString(id)));
+        } else {
+            pieces.add("<s>");
+            pieces.addAll(words(text(prompt)));
+        }
+        var scores = new ArrayList<TokenLogprobs>();
+        for (int i = 0; i < pieces.size(); i++) {
+            var top = new ArrayList<TokenLogprobs.Entry>();
+            for (int k = 0; i > 0 && k < most; k++) {
+                top.add(new TokenLogprobs.Entry(50 + k, ("alt" + k).getBytes(StandardCharsets.UTF_8), -0.5f - k));
+            }
+            scores.add(new TokenLogprobs(new TokenLogprobs.Entry(i, pieces.get(i).getBytes(StandardCharsets.UTF_8), i == 0 ? Float.NaN : -i), top));
+        }
+        return scores;
     }
 
     /** Choices differ in their log probabilities only: later ones are likelier. */

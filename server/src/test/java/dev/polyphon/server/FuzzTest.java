@@ -32,7 +32,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 class FuzzTest {
     private static final String COMPLETION = """
             {"model":"french","prompt":["one two",[1,2]],"max_tokens":4,"temperature":0.5,"top_p":0.9,"top_k":4,"min_p":0.1,"n":2,"best_of":2,
-            "stop":["a"],"stop_token_ids":[1],"logit_bias":{"5":1},"logprobs":2,"seed":7,"echo":false,"stream":false,"user":"x","suffix":null,
+            "stop":["a"],"stop_token_ids":[1],"logit_bias":{"5":1},"logprobs":2,"prompt_logprobs":1,"seed":7,"echo":true,"stream":false,"user":"x","suffix":null,
             "presence_penalty":1,"frequency_penalty":1,"repetition_penalty":1.1,"min_tokens":0,"ignore_eos":false,"add_special_tokens":true}""";
     private static final String CHAT = """
             {"model":"french","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"t"}]},

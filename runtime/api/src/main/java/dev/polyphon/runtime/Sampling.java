@@ -20,9 +20,10 @@ import java.util.Set;
  * @param stop strings that end the output; not part of it
  * @param stopTokens ids that end the output, besides the model's own; not part of it
  * @param minTokens no end before so many tokens
- * @param maxTokens most tokens to generate; -1 for as many as the context has room for
+ * @param maxTokens most tokens to generate; 0 to read the prompt and no more, -1 for as many as the context has room for
  * @param ignoreEos the model's own end tokens do not end the output
  * @param logprobs number of most likely tokens to report beside each chosen one; -1 reports nothing, 0 the chosen one alone
+ * @param promptLogprobs number of most likely tokens to report beside each token of the prompt, once; -1 reports nothing, 0 the prompt's tokens alone
  * @param grammar what the output must look like; null for anything. An output that matches and cannot go on ends by itself
  */
 public record Sampling(
@@ -41,6 +42,7 @@ public record Sampling(
         int maxTokens,
         boolean ignoreEos,
         int logprobs,
+        int promptLogprobs,
         Grammar grammar) {
 
     public Sampling {
@@ -76,6 +78,7 @@ public record Sampling(
         private int maxTokens = -1;
         private boolean ignoreEos;
         private int logprobs = -1;
+        private int promptLogprobs = -1;
         private Grammar grammar;
 
         private Builder() {}
@@ -155,6 +158,11 @@ public record Sampling(
             return this;
         }
 
+        public Builder promptLogprobs(int value) {
+            promptLogprobs = value;
+            return this;
+        }
+
         public Builder grammar(Grammar value) {
             grammar = value;
             return this;
@@ -162,7 +170,7 @@ public record Sampling(
 
         public Sampling build() {
             return new Sampling(temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, seed,
-                    stop, stopTokens, minTokens, maxTokens, ignoreEos, logprobs, grammar);
+                    stop, stopTokens, minTokens, maxTokens, ignoreEos, logprobs, promptLogprobs, grammar);
         }
     }
 }

@@ -1,9 +1,11 @@
 package dev.polyphon.runtime;
 
+import java.util.List;
+
 /**
  * Hears what becomes of one generation. Calls come one at a time, mostly on the step loop's thread: they must not block or compute.
  *
- * <p>Order: either {@link #failed} alone, or {@link #queued} where the runtime tells of it, {@link #started}, any number of {@link #token} calls with choices interleaved, and one
+ * <p>Order: either {@link #failed} alone, or {@link #queued} where the runtime tells of it, {@link #started}, {@link #scored} where that was asked for, any number of {@link #token} calls with choices interleaved, and one
  * {@link #finished} per choice; {@link #failed} may cut this off at any point and is then the last call. Of an {@linkplain Runtime#embed embedding} there is
  * one choice, which has no tokens: {@link #embedded} comes before it is finished.
  */
@@ -21,6 +23,14 @@ public interface TokenSink {
      * @param cachedTokens how many of the prompt's tokens need not be, because an earlier request had the same beginning
      */
     void started(int promptTokens, int cachedTokens);
+
+    /**
+     * How likely the prompt's own tokens are, when {@link Sampling#promptLogprobs} asks for it: before any other choice begins, and before all tokens.
+     *
+     * @param prompt one for each of the prompt's tokens, special ones with the text they are written with; nothing comes before the first, whose log
+     *     probability is NaN, with no others beside it
+     */
+    default void scored(List<TokenLogprobs> prompt) {}
 
     void token(TokenEvent event);
 

@@ -20,6 +20,7 @@ import dev.polyphon.engine.sample.grammar.Constraint;
 import dev.polyphon.engine.sample.grammar.Grammars;
 import dev.polyphon.engine.schedule.Intake;
 import dev.polyphon.engine.schedule.Pooled;
+import dev.polyphon.engine.schedule.Scored;
 import dev.polyphon.engine.schedule.StepLoop;
 import dev.polyphon.engine.schedule.merge.MergeOptions;
 import dev.polyphon.engine.schedule.merge.Merges;
@@ -65,6 +66,8 @@ public final class Engine implements Runtime {
     private final Owned owned;
     private final ModelText text;
     private final Vocabulary vocabulary;
+    /** As prompts are written: special tokens with their text. */
+    private final Vocabulary written;
     private final Grammars grammars;
     private final ModelInfo info;
     private final AdapterPool adapters;
@@ -81,6 +84,7 @@ public final class Engine implements Runtime {
         this.owned = owned;
         this.text = text;
         this.vocabulary = vocabulary;
+        this.written = new Vocabulary(vocabulary.size(), vocabulary.endTokens(), text::written);
         this.grammars = new Grammars(vocabulary, text.stripsFirstSpace(), executor);
         this.info = info;
         this.adapters = adapters;
@@ -180,7 +184,7 @@ public final class Engine implements Runtime {
     @Override
     public Generation generate(GenerationRequest request, TokenSink sink) {
         Sampling sampling = request.sampling();
-        Asked asked = new Asked(request.id(), request.model(), request.adapters(), request.prompt(), request.choices(), Math.max(sampling.maxTokens(), 1),
+        Asked asked = new Asked(request.id(), request.model(), request.adapters(), request.prompt(), request.choices(), sampling.maxTokens() < 0 ? 1 : sampling.maxTokens(),
                 request.scheduling());
         return start(asked, sink, (generation, prompt, adapter) -> {
             int prefix = adapter == null ? 0 : adapter.prefixLength();
@@ -188,7 +192,8 @@ public final class Engine implements Runtime {
             Stopping stopping = new Stopping(sampling, vocabulary.endTokens(), info.contextLength() - prefix - prompt.length);
             for (int i = 0; i < request.choices(); i++) {
                 Constraint constraint = sampling.grammar() == null ? null : grammars.constrain(sampling.grammar());
-                generation.add(prompt, adapter, new Sampler(sampling, seed + i, prompt, vocabulary, constraint), stopping, text.stream(sampling.stop()));
+                generation.add(prompt, adapter, new Sampler(sampling, seed + i, prompt, vocabulary, constraint), stopping, text.stream(sampling.stop()),
+                        i == 0 && sampling.promptLogprobs() >= 0 ? new Scored(prompt, sampling.promptLogprobs(), written) : null);
             }
         });
     }

@@ -110,6 +110,11 @@ final class ModelText implements TextCodec, AutoCloseable {
         return tokenizer == null ? NONE : tokenizer.bytes(token);
     }
 
+    /** The bytes a token is written with, special ones as well. */
+    byte[] written(int token) {
+        return tokenizer == null ? NONE : tokenizer.written(token);
+    }
+
     boolean stripsFirstSpace() {
         return tokenizer != null && tokenizer.stripsFirstSpace();
     }

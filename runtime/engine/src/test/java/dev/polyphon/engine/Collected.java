@@ -1,5 +1,7 @@
 package dev.polyphon.engine;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.TokenEvent;
@@ -15,6 +17,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 class Collected implements TokenSink {
     final List<Integer> tokens = new ArrayList<>();
     final List<TokenLogprobs> logprobs = new ArrayList<>();
+    /** Null as long as nothing was told. */
+    List<TokenLogprobs> scored;
     int cachedTokens;
     final StringBuilder text = new StringBuilder();
     final CountDownLatch started = new CountDownLatch(1);
@@ -36,6 +40,13 @@ class Collected implements TokenSink {
     public void started(int promptTokens, int cachedTokens) {
         this.cachedTokens = cachedTokens;
         started.countDown();
+    }
+
+    @Override
+    public void scored(List<TokenLogprobs> prompt) {
+        assertThat(scored).as("told once").isNull();
+        assertThat(tokens).as("tokens before the prompt").isEmpty();
+        scored = prompt;
     }
 
     @Override

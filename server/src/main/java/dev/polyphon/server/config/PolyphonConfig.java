@@ -161,6 +161,7 @@ public record PolyphonConfig(
                 limits.integer("stops", 16, 1, 1024),
                 limits.integer("stopLength", 256, 1, 65_536),
                 limits.integer("logprobs", 20, 0, 1024),
+                limits.integer("promptLogprobs", 1_000_000, 1, MANY),
                 limits.integer("logitBias", 1024, 0, MANY),
                 limits.integer("adapters", 16, 1, 1024));
     }

@@ -46,7 +46,7 @@ record Inference(Generate generate, String requestId, Set<String> outputs, Strin
         var inputs = new Inputs(request);
         Fields fields = new Fields(sampling(request, inputs));
         Target target = targets.find(request.getModelName(), fields.text("lora_name"), "lora_name", outlet).withTask(fields.text("task"));
-        Unsupported.refuseInCompletion(fields);
+        Unsupported.refuseInInference(fields);
         String text = inputs.text(Signature.TEXT).orElseThrow(() -> Inputs.wrong(Signature.TEXT,
                 "The input '" + Signature.TEXT + "' is missing."));
         boolean stream = inputs.flag(Signature.STREAM).orElse(fields.flag(Signature.STREAM, false));

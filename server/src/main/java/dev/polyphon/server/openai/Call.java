@@ -210,6 +210,7 @@ public final class Call {
                 first = event.time();
                 observer.firstToken(subject, first - outlet.request().received());
             }
+            case Event.Scored scored -> scored(scored);
             case Event.Token token -> reply.token(token.choice(), token.event());
             case Event.Embedded embedded -> reply.embedded(embedded.choice(), embedded.values());
             case Event.Finished finished -> {
@@ -227,12 +228,23 @@ public final class Call {
         }
     }
 
+    private void scored(Event.Scored event) {
+        try {
+            reply.scored(event.prompt(), event.tokens());
+        } catch (ApiException e) {
+            fail(e.error());
+        }
+    }
+
     private void fail(RuntimeFault fault) {
         if (fault.kind() == RuntimeFault.Kind.INTERNAL) {
             LOG.error("request {} failed", request.id(), fault);
         }
+        fail(ApiError.of(fault));
+    }
+
+    private void fail(ApiError error) {
         cancel();
-        ApiError error = ApiError.of(fault);
         over(outcome(error));
         reply.failed(error);
     }

@@ -14,6 +14,7 @@ import java.util.function.Function;
 /** Answers of {@code /v1/chat/completions}. */
 final class ChatFormat extends Format {
     private final boolean logprobs;
+    private final PromptScores scores;
     private final Function<Calls, CallReader> readers;
     private final boolean named;
     /** By choice, where calls are looked for. */
@@ -23,8 +24,9 @@ final class ChatFormat extends Format {
      * @param readers makes what finds the calls of tools in a choice; null when none are looked for
      * @param named whether the request names the function to call
      */
-    ChatFormat(String model, boolean logprobs, Function<Calls, CallReader> readers, boolean named) {
-        super("chatcmpl-", model, "chat.completion", "chat.completion.chunk");
+    ChatFormat(String model, boolean logprobs, PromptScores scores, Function<Calls, CallReader> readers, boolean named) {
+        super("chatcmpl-", model, "chat.completion", "chat.completion.chunk", scores);
+        this.scores = scores;
         this.logprobs = logprobs;
         this.readers = readers;
         this.named = named;
@@ -81,6 +83,11 @@ final class ChatFormat extends Format {
         } else {
             json.writeNullField("logprobs");
         }
+    }
+
+    @Override
+    void end(JsonGenerator json) throws IOException {
+        scores.list(json, 0);
     }
 
     /** As OpenAI has it, a call that the request names is no reason to end. */

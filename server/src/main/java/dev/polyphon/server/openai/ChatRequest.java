@@ -23,7 +23,8 @@ final class ChatRequest {
         int logprobs = logprobs(fields, limits);
         ToolFields tools = ToolFields.read(fields);
         var prompt = prompt(fields, target.base(), tools, limits);
-        var sampling = SamplingFields.read(fields, limits, target.base(), maxTokens).logprobs(logprobs);
+        var scores = PromptScores.read(fields, -1, stream, limits);
+        var sampling = SamplingFields.read(fields, limits, target.base(), maxTokens).logprobs(logprobs).promptLogprobs(scores.alternatives());
         Grammar call = tools.grammar(target.base());
         if (call != null) {
             if (GrammarFields.read(fields) != null) {
@@ -31,7 +32,7 @@ final class ChatRequest {
             }
             sampling.grammar(call);
         }
-        var format = new ChatFormat(target.requested(), logprobs >= 0, tools.readers(target.base()), tools.use() == ToolFields.Use.NAMED);
+        var format = new ChatFormat(target.requested(), logprobs >= 0, scores, tools.readers(target.base()), tools.use() == ToolFields.Use.NAMED);
         var generate = new Generate(format.id(), "chat", target, List.of(prompt), sampling.build(), choices, choices, stream, Terms.read(fields));
         return Asked.tokens(generate, Generate.includeUsage(fields, stream), format);
     }

@@ -3,6 +3,8 @@ package dev.polyphon.server.openai;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.TokenEvent;
+import dev.polyphon.runtime.TokenLogprobs;
+import java.util.List;
 
 /** What a runtime says about one of a call's generations, on its way to the event loop. Choices are counted over all generations. */
 sealed interface Event {
@@ -17,6 +19,8 @@ sealed interface Event {
 
     /** The call's first token came, at that {@link System#nanoTime()}. */
     record First(long time) implements Event {}
+
+    record Scored(int prompt, List<TokenLogprobs> tokens) implements Event {}
 
     record Token(int choice, TokenEvent event) implements Event {}
 

@@ -16,13 +16,15 @@ abstract sealed class Format permits CompletionFormat, ChatFormat {
     private final long created = System.currentTimeMillis() / 1000;
     private final String wholeObject;
     private final String chunkObject;
+    private final PromptScores scores;
     private final BitSet opened = new BitSet();
 
-    Format(String idPrefix, String model, String wholeObject, String chunkObject) {
+    Format(String idPrefix, String model, String wholeObject, String chunkObject, PromptScores scores) {
         this.id = id(idPrefix);
         this.model = model;
         this.wholeObject = wholeObject;
         this.chunkObject = chunkObject;
+        this.scores = scores;
     }
 
     /** A new name. */
@@ -35,6 +37,20 @@ abstract sealed class Format permits CompletionFormat, ChatFormat {
     /** Names the answer. */
     String id() {
         return id;
+    }
+
+    /**
+     * Takes how likely a prompt's tokens are, before anything of it is written.
+     *
+     * @throws ApiException when that is more than the request may ask for
+     */
+    void scored(int prompt, List<TokenLogprobs> tokens) {
+        scores.add(prompt, tokens);
+    }
+
+    /** Tokens of a whole answer that log probabilities are told of. */
+    int detailed(List<Choice> choices) {
+        return scores.size() + choices.stream().mapToInt(choice -> choice.logprobs().size()).sum();
     }
 
     /**
@@ -85,8 +101,12 @@ abstract sealed class Format permits CompletionFormat, ChatFormat {
         }
         json.writeEndArray();
         usage.write(json);
+        end(json);
         json.writeEndObject();
     }
+
+    /** Writes what follows all choices of a whole answer. */
+    void end(JsonGenerator json) throws IOException {}
 
     /** Writes the fields of a chunk's choice between its index and its finish reason. */
     abstract void piece(JsonGenerator json, int choice, boolean first, String text, TokenLogprobs logprobs, boolean last) throws IOException;

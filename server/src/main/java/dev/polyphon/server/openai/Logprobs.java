@@ -3,8 +3,11 @@ package dev.polyphon.server.openai;
 import com.fasterxml.jackson.core.JsonGenerator;
 import dev.polyphon.runtime.TokenLogprobs;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
+import java.util.stream.Stream;
 
 /** Writes log probabilities in the shapes of the two APIs. */
 public final class Logprobs {
@@ -15,12 +18,15 @@ public final class Logprobs {
 
     /**
      * The field {@code logprobs} of a completion's choice: four lists with one entry a token. Alternatives are keyed by their text, as OpenAI
-     * has it; of several with the same text the likeliest stands.
+     * has it; of several with the same text the likeliest stands. A token that nothing comes before has no log probability, and no alternatives.
      *
-     * @param offset of the first token's text in the choice's text, in characters
+     * @param prompt tokens that stand before
+     * @param text theirs, in which their offsets are found
+     * @param offset of the first other token's text in the choice's text, in characters
      * @return the offset behind the last
      */
-    static int completion(JsonGenerator json, List<TokenLogprobs> tokens, int offset) throws IOException {
+    static int completion(JsonGenerator json, List<TokenLogprobs> prompt, String text, List<TokenLogprobs> generated, int offset) throws IOException {
+        List<TokenLogprobs> tokens = prompt.isEmpty() ? generated : Stream.concat(prompt.stream(), generated.stream()).toList();
         json.writeObjectFieldStart("logprobs");
         json.writeArrayFieldStart("tokens");
         for (var token : tokens) {
@@ -29,24 +35,102 @@ public final class Logprobs {
         json.writeEndArray();
         json.writeArrayFieldStart("token_logprobs");
         for (var token : tokens) {
-            json.writeNumber(finite(token.chosen().logprob()));
+            number(json, token.chosen().logprob());
         }
         json.writeEndArray();
         json.writeArrayFieldStart("top_logprobs");
         for (var token : tokens) {
-            alternatives(json, token);
+            if (Float.isNaN(token.chosen().logprob())) {
+                json.writeNull();
+            } else {
+                alternatives(json, token);
+            }
         }
         json.writeEndArray();
         json.writeArrayFieldStart("text_offset");
-        int at = offset;
-        for (var token : tokens) {
+        for (int at : offsets(prompt, text)) {
             json.writeNumber(at);
-            String text = token.chosen().text();
-            at += text.codePointCount(0, text.length());
+        }
+        int at = offset;
+        for (var token : generated) {
+            json.writeNumber(at);
+            at += characters(token.chosen().text());
         }
         json.writeEndArray();
         json.writeEndObject();
         return at;
+    }
+
+    private static void number(JsonGenerator json, float logprob) throws IOException {
+        if (Float.isNaN(logprob)) {
+            json.writeNull();
+        } else {
+            json.writeNumber(finite(logprob));
+        }
+    }
+
+    static int characters(String text) {
+        return text.codePointCount(0, text.length());
+    }
+
+    /** Where tokens stand in their text, in characters: what a tokenizer puts before a text, or leaves out at its beginning, takes no room. */
+    private static int[] offsets(List<TokenLogprobs> tokens, String text) {
+        byte[] all = text.getBytes(StandardCharsets.UTF_8);
+        int[] offsets = new int[tokens.size()];
+        int at = 0;
+        int characters = 0;
+        for (int i = 0; i < offsets.length; i++) {
+            offsets[i] = characters;
+            for (int end = at + room(tokens.get(i).chosen().bytes(), all, at); at < end; at++) {
+                characters += (all[at] & 0xC0) == 0x80 ? 0 : 1;
+            }
+        }
+        return offsets;
+    }
+
+    private static int room(byte[] token, byte[] all, int at) {
+        for (int from = 0; from <= 1 && from <= token.length; from++) {
+            int end = at + token.length - from;
+            if ((from == 0 || token[0] == ' ') && end <= all.length && Arrays.equals(token, from, token.length, all, at, end)) {
+                return end - at;
+            }
+        }
+        return at == 0 ? 0 : Math.min(token.length, all.length - at);
+    }
+
+    /** vLLM's field {@code prompt_logprobs}: for each token of a prompt what could have stood there by id, itself among it; null for the first. */
+    static void prompt(JsonGenerator json, List<TokenLogprobs> tokens) throws IOException {
+        json.writeArrayFieldStart("prompt_logprobs");
+        for (var token : tokens) {
+            if (Float.isNaN(token.chosen().logprob())) {
+                json.writeNull();
+                continue;
+            }
+            json.writeStartObject();
+            boolean seen = false;
+            for (int i = 0; i < token.top().size(); i++) {
+                ranked(json, token.top().get(i), i + 1);
+                seen |= token.top().get(i).token() == token.chosen().token();
+            }
+            if (!seen) {
+                ranked(json, token.chosen(), 0);
+            }
+            json.writeEndObject();
+        }
+        json.writeEndArray();
+    }
+
+    /** @param rank from 1 on; 0 when it is not known */
+    private static void ranked(JsonGenerator json, TokenLogprobs.Entry entry, int rank) throws IOException {
+        json.writeObjectFieldStart(Integer.toString(entry.token()));
+        json.writeNumberField("logprob", finite(entry.logprob()));
+        if (rank > 0) {
+            json.writeNumberField("rank", rank);
+        } else {
+            json.writeNullField("rank");
+        }
+        json.writeStringField("decoded_token", entry.text());
+        json.writeEndObject();
     }
 
     private static void alternatives(JsonGenerator json, TokenLogprobs token) throws IOException {

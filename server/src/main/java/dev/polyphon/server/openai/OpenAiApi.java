@@ -12,7 +12,7 @@ public final class OpenAiApi {
         var models = new ModelsEndpoint(runtime);
         var loading = new AdaptersEndpoint(runtime, adapters);
         var tokenize = new TokenizeEndpoint(runtime, limits);
-        router.post("/v1/completions", new GenerateEndpoint(runtime, limits, CompletionRequest::read, admission, observer))
+        router.post("/v1/completions", new GenerateEndpoint(runtime, limits, new CompletionRequest(runtime)::read, admission, observer))
                 .post("/v1/chat/completions", new GenerateEndpoint(runtime, limits, ChatRequest::read, admission, observer))
                 .post("/v1/embeddings", new GenerateEndpoint(runtime, limits, new EmbeddingsRequest(embeddings)::read, admission, observer))
                 .post("/v1/tokenize", tokenize::tokenize)

@@ -3,7 +3,9 @@ package dev.polyphon.server.openai;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.TokenEvent;
+import dev.polyphon.runtime.TokenLogprobs;
 import dev.polyphon.runtime.TokenSink;
+import java.util.List;
 
 /** Passes what a runtime says about one prompt to its call. Runs on the runtime's threads: notes the time and queues, nothing else. */
 final class PromptSink implements TokenSink {
@@ -27,6 +29,11 @@ final class PromptSink implements TokenSink {
     @Override
     public void started(int promptTokens, int cachedTokens) {
         call.offer(new Event.Started(promptTokens, cachedTokens, System.nanoTime()), true);
+    }
+
+    @Override
+    public void scored(List<TokenLogprobs> prompt) {
+        call.offer(new Event.Scored(firstChoice / first.length, prompt), false);
     }
 
     @Override

@@ -3,9 +3,11 @@ package dev.polyphon.server.openai;
 import com.fasterxml.jackson.core.JsonGenerator;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.TokenEvent;
+import dev.polyphon.runtime.TokenLogprobs;
 import dev.polyphon.server.http.Exchange;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufOutputStream;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -25,6 +27,11 @@ final class StreamReply implements Reply {
         this.exchange = exchange;
         this.format = format;
         this.includeUsage = includeUsage;
+    }
+
+    @Override
+    public void scored(int prompt, List<TokenLogprobs> tokens) {
+        format.scored(prompt, tokens);
     }
 
     @Override

@@ -17,7 +17,6 @@ public final class Unsupported {
 
     private static final Map<String, Predicate<JsonNode>> BOTH = Map.ofEntries(
             Map.entry("use_beam_search", NO),
-            Map.entry("prompt_logprobs", NONE),
             Map.entry("include_stop_str_in_output", NO),
             Map.entry("skip_special_tokens", YES),
             Map.entry("truncate_prompt_tokens", NONE),
@@ -44,9 +43,15 @@ public final class Unsupported {
 
     private Unsupported() {}
 
-    public static void refuseInCompletion(Fields fields) {
+    static void refuseInCompletion(Fields fields) {
         BOTH.forEach((name, neutral) -> refuse(fields, name, neutral));
         COMPLETIONS.forEach((name, neutral) -> refuse(fields, name, neutral));
+    }
+
+    /** Fields of a KServe request, which has no place in its answer for what some of a completion's fields ask for. */
+    public static void refuseInInference(Fields fields) {
+        refuseInCompletion(fields);
+        refuse(fields, "prompt_logprobs", NONE);
     }
 
     static void refuseInEmbedding(Fields fields) {

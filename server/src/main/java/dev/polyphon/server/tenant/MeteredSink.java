@@ -3,7 +3,9 @@ package dev.polyphon.server.tenant;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.TokenEvent;
+import dev.polyphon.runtime.TokenLogprobs;
 import dev.polyphon.runtime.TokenSink;
+import java.util.List;
 import java.util.function.Supplier;
 
 /** Counts what a runtime says about one generation, and passes it on. Calls come one at a time. */
@@ -38,6 +40,11 @@ final class MeteredSink implements TokenSink {
         totals = meter.get();
         totals.started(promptTokens, cachedTokens);
         next.started(promptTokens, cachedTokens);
+    }
+
+    @Override
+    public void scored(List<TokenLogprobs> prompt) {
+        next.scored(prompt);
     }
 
     @Override

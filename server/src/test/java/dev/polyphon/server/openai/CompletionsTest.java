@@ -99,6 +99,85 @@ class CompletionsTest {
     }
 
     @Test
+    void echoesTokenIds() {
+        assertThat(complete("\"prompt\":[[97,98],[99]],\"echo\":true,\"max_tokens\":1").json().path("choices"))
+                .extracting(choice -> choice.path("text").asText())
+                .containsExactly("abbase:<2", "cbase:<1");
+    }
+
+    @Test
+    void endsBehindThePrompt() {
+        var choice = complete("\"prompt\":\"a b\",\"max_tokens\":0").json().at("/choices/0");
+        assertThat(choice.toString()).isEqualTo("{\"index\":0,\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"length\"}");
+    }
+
+    @Test
+    void tellsHowLikelyThePromptIs() {
+        var json = complete("\"prompt\":[\"hé b\",[97,98]],\"echo\":true,\"logprobs\":1,\"max_tokens\":0").json();
+        assertThat(json.at("/choices/0/text").asText()).isEqualTo("hé b");
+        assertThat(json.at("/choices/0/finish_reason").asText()).isEqualTo("length");
+        assertThat(json.at("/choices/0/logprobs").toString()).isEqualTo("{\"tokens\":[\"<s>\",\"hé\",\" b\"],\"token_logprobs\":[null,-1.0,-2.0],"
+                + "\"top_logprobs\":[null,{\"alt0\":-0.5,\"hé\":-1.0},{\"alt0\":-0.5,\" b\":-2.0}],\"text_offset\":[0,0,2]}");
+        assertThat(json.at("/choices/1/text").asText()).isEqualTo("ab");
+        assertThat(json.at("/choices/1/logprobs/text_offset").toString()).isEqualTo("[0,1]");
+        assertThat(json.at("/choices/1/logprobs/token_logprobs").toString()).isEqualTo("[null,-1.0]");
+        assertThat(json.at("/usage/completion_tokens").asInt()).isZero();
+    }
+
+    @Test
+    void tellsOfPromptAndContinuations() {
+        var json = complete("\"prompt\":\"a b\",\"echo\":true,\"logprobs\":0,\"max_tokens\":1,\"n\":2").json();
+        assertThat(json.path("choices")).hasSize(2).allSatisfy(choice -> {
+            assertThat(choice.path("text").asText()).isEqualTo("a bbase:a");
+            assertThat(choice.at("/logprobs/tokens").toString()).isEqualTo("[\"<s>\",\"a\",\" b\",\"base:a\"]");
+            assertThat(choice.at("/logprobs/text_offset").toString()).isEqualTo("[0,0,1,3]");
+            assertThat(choice.at("/logprobs/top_logprobs/2").toString()).isEqualTo("{\" b\":-2.0}");
+        });
+    }
+
+    /** As vLLM has it: the prompt comes with the first token. */
+    @Test
+    void streamsThePromptsLikelihoodFirst() {
+        var chunks = complete("\"prompt\":\"a b\",\"echo\":true,\"logprobs\":0,\"max_tokens\":2,\"n\":2,\"stream\":true").chunks();
+        for (int i = 0; i < 2; i++) {
+            int index = i;
+            var own = chunks.stream().filter(chunk -> chunk.at("/choices/0/index").asInt() == index).toList();
+            assertThat(own.getFirst().at("/choices/0/text").asText()).isEqualTo("a bbase:a");
+            assertThat(own.getFirst().at("/choices/0/logprobs/token_logprobs").toString()).startsWith("[null,-1.0,-2.0,-");
+            assertThat(own.get(1).at("/choices/0/logprobs/tokens").toString()).isEqualTo("[\" b\"]");
+            assertThat(own.get(1).at("/choices/0/logprobs/text_offset").toString()).isEqualTo("[" + "a bbase:a".length() + "]");
+        }
+        chunks = complete("\"prompt\":\"a b\",\"echo\":true,\"logprobs\":0,\"max_tokens\":0,\"stream\":true").chunks();
+        assertThat(chunks).hasSize(1);
+        assertThat(chunks.getFirst().at("/choices/0/text").asText()).isEqualTo("a b");
+        assertThat(chunks.getFirst().at("/choices/0/logprobs/token_logprobs").toString()).isEqualTo("[null,-1.0,-2.0]");
+        assertThat(chunks.getFirst().at("/choices/0/finish_reason").asText()).isEqualTo("length");
+    }
+
+    @Test
+    void listsThePromptsLikelihoodAsVllmDoes() {
+        var choice = complete("\"prompt\":\"a\",\"prompt_logprobs\":1,\"max_tokens\":1").json().at("/choices/0");
+        assertThat(choice.path("text").asText()).isEqualTo("base:a");
+        assertThat(choice.path("prompt_logprobs").toString()).isEqualTo("[null,{\"50\":{\"logprob\":-0.5,\"rank\":1,\"decoded_token\":\"alt0\"},"
+                + "\"1\":{\"logprob\":-1.0,\"rank\":null,\"decoded_token\":\"a\"}}]");
+        // Both at once, with alternatives of their own each.
+        choice = complete("\"prompt\":\"a\",\"prompt_logprobs\":2,\"echo\":true,\"logprobs\":1,\"max_tokens\":0").json().at("/choices/0");
+        assertThat(choice.at("/logprobs/top_logprobs/1").size()).isEqualTo(2);
+        assertThat(choice.at("/prompt_logprobs/1").size()).isEqualTo(3);
+        var chat = server.post("/v1/chat/completions", "{\"model\":\"" + FakeRuntime.BASE + "\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"prompt_logprobs\":0}").json();
+        assertThat(chat.path("prompt_logprobs").size()).isEqualTo(2);
+    }
+
+    @Test
+    void refusesMoreThanTheLimitOfLogprobsOfPrompts() {
+        String prompt = "[97" + ",98".repeat(300) + "],";
+        var answer = complete("\"prompt\":[" + prompt.repeat(199) + "[97]],\"echo\":true,\"logprobs\":20,\"max_tokens\":0");
+        assertThat(answer.status()).isEqualTo(400);
+        assertThat(answer.json().at("/error/param").asText()).isEqualTo("logprobs");
+        assertThat(answer.json().at("/error/message").asText()).contains("1000000", "each token counts 21");
+    }
+
+    @Test
     void reportsLogprobs() {
         var logprobs = complete("\"prompt\":\"hé two\",\"logprobs\":2").json().at("/choices/0/logprobs");
         assertThat(logprobs.path("tokens").toString()).isEqualTo("[\"base:hé\",\" two\"]");

@@ -56,7 +56,7 @@ class ErrorsTest {
             "n":0                                 | n                 | integer_below_min_value  | Expected a value >= 1, but got 0 instead
             "n":9                                 | n                 | integer_above_max_value  | <= 8
             "n":true                              | n                 | invalid_type             | expected an integer, but got a boolean
-            "max_tokens":0                        | max_tokens        | integer_below_min_value  | >= 1
+            "max_tokens":-1                       | max_tokens        | integer_below_min_value  | >= 0
             "max_tokens":99999999999              | max_tokens        | integer_above_max_value  | 99999999999
             "min_tokens":20                       | min_tokens        | invalid_value            | got 20 and 16
             "seed":1.5                            | seed              | invalid_type             | integer
@@ -84,7 +84,8 @@ class ErrorsTest {
             "queue_timeout":0                     | queue_timeout     | decimal_below_min_value  | >= 0.001
             "cache_salt":""                       | cache_salt        | invalid_value            | 1 to 256 characters, but got one of 0
             "suffix":"end"                        | suffix            | unsupported_parameter    | 'suffix' is not supported
-            "echo":true,"logprobs":1              | echo              | unsupported_value        | 'echo' together with 'logprobs'
+            "prompt_logprobs":-1                  | prompt_logprobs   | integer_below_min_value  | >= 0
+            "prompt_logprobs":0,"stream":true     | prompt_logprobs   | invalid_value            | not allowed when 'stream' is enabled
             "response_format":{"type":"xml"}      | response_format.type | unsupported_value   | Supported values are
             "response_format":{}                  | response_format.type | missing_required_parameter | 'response_format.type'
             "guided_json":7                       | guided_json       | invalid_type             | expected a JSON schema
@@ -108,7 +109,6 @@ class ErrorsTest {
             "prompt":[1,"a"]        | prompt[1]    | invalid_type               | an integer, but got a string
             "prompt":["a",5]        | prompt[1]    | invalid_type               | a string or an array of token ids, but got an integer
             "prompt":[{}]           | prompt[0]    | invalid_type               | got an object
-            "prompt":[1],"echo":true| echo         | unsupported_value          | not for token ids
             "prompt":["a","b"],"n":6| n            | invalid_value              | 2 prompts with 6 continuations each: at most 10
             """)
     void refusesWrongPrompts(String field, String param, String code, String message) {

@@ -77,6 +77,26 @@ public final class Decoder implements AutoCloseable {
         public static final Hidden NONE = new Hidden(new int[0], 0, new float[0]);
     }
 
+    /**
+     * Logits that a step is asked for only to be looked at: of as many rows as there are, in parts, so that they are never there all at once.
+     *
+     * @param rows of the batch, in ascending order
+     * @param count how many of them
+     */
+    public record Read(int[] rows, int count, Reader reader) {
+        /** None is wanted. */
+        public static final Read NONE = new Read(new int[0], 0, (index, row, logits, from) -> {});
+
+        /** Looks at the logits of one row. */
+        public interface Reader {
+            /**
+             * @param index of the row among those asked for
+             * @param logits the vocabulary's, from {@code from} on, during the call
+             */
+            void row(int index, int row, float[] logits, int from);
+        }
+    }
+
     /** An MLP's linear layers before and after its activation. */
     private record Mlp(ModuleGroup in, ModuleGroup out) {}
 
@@ -178,20 +198,21 @@ public final class Decoder implements AutoCloseable {
      * @param out receives {@code count} rows of {@code vocabulary} logits, in the order asked
      */
     public void forward(Batch batch, AdapterPlan plan, KvCache cache, int[] logitRows, int count, float[] out) {
-        forward(batch, plan, cache, Hidden.NONE, logitRows, count, null, null, out);
+        forward(batch, plan, cache, Hidden.NONE, Read.NONE, logitRows, count, null, null, out);
     }
 
     /**
      * Runs one step, and chooses tokens where the device does that.
      *
      * @param hidden the hidden states that are wanted as well
+     * @param read the logits that are looked at as well, before any others are there; {@code out} has room for {@link #maxLogitRows} rows for that
      * @param draws how each row's token is chosen, null for rows whose logits are wanted; null altogether when all are
      * @param tokens receives the ids of rows that have a draw, when the device chose them
      * @param out receives the logits unless the device chose all tokens
      * @return whether the device chose the tokens of rows that have a draw
      */
-    public boolean forward(Batch batch, AdapterPlan plan, KvCache cache, Hidden hidden, int[] logitRows, int count, Draw[] draws, int[] tokens,
-            float[] out) {
+    public boolean forward(Batch batch, AdapterPlan plan, KvCache cache, Hidden hidden, Read read, int[] logitRows, int count, Draw[] draws,
+            int[] tokens, float[] out) {
         int rows = batch.rows();
         if (rows > maxRows || count > maxLogitRows) {
             throw new IllegalArgumentException("a step of " + rows + " rows and " + count + " logits; at most " + maxRows + " and "
@@ -221,6 +242,7 @@ public final class Decoder implements AutoCloseable {
         if (hidden.count > 0) {
             hidden(plan, hidden);
         }
+        read(plan, read, out);
         boolean chosen = count > 0 && head(plan, logitRows, count, draws, tokens, out);
         kernels.end();
         return chosen;
@@ -330,6 +352,16 @@ public final class Decoder implements AutoCloseable {
         kernels.gather(x, wanted.rows, wanted.count, normed);
         norm(weights.finalNorm, -1, Module.FINAL_NORM, spec.hidden(), null, normed, normed, wanted.count, gathered);
         kernels.read(normed, 0, wanted.count, wanted.out);
+    }
+
+    private void read(AdapterPlan plan, Read wanted, float[] out) {
+        for (int first = 0; first < wanted.count; first += maxLogitRows) {
+            int[] rows = Arrays.copyOfRange(wanted.rows, first, Math.min(wanted.count, first + maxLogitRows));
+            head(plan, rows, rows.length, null, null, out);
+            for (int i = 0; i < rows.length; i++) {
+                wanted.reader.row(first + i, rows[i], out, i * spec.vocabulary());
+            }
+        }
     }
 
     private boolean head(AdapterPlan plan, int[] logitRows, int count, Draw[] draws, int[] tokens, float[] out) {

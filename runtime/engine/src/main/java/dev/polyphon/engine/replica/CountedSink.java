@@ -3,7 +3,9 @@ package dev.polyphon.engine.replica;
 import dev.polyphon.runtime.FinishReason;
 import dev.polyphon.runtime.RuntimeFault;
 import dev.polyphon.runtime.TokenEvent;
+import dev.polyphon.runtime.TokenLogprobs;
 import dev.polyphon.runtime.TokenSink;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.IntConsumer;
 
@@ -27,6 +29,11 @@ final class CountedSink implements TokenSink {
     @Override
     public void started(int promptTokens, int cachedTokens) {
         sink.started(promptTokens, cachedTokens);
+    }
+
+    @Override
+    public void scored(List<TokenLogprobs> prompt) {
+        sink.scored(prompt);
     }
 
     @Override

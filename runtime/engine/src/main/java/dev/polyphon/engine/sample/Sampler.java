@@ -87,7 +87,7 @@ public final class Sampler {
         } else {
             token = choose(logits, from, scratch);
         }
-        var logprobs = params.logprobs() < 0 ? null : logprobs(logits, from, token, scratch);
+        var logprobs = params.logprobs() < 0 ? null : logprobs(logits, from, token, params.logprobs(), vocabulary);
         if (seen != null) {
             seen.generate(token);
         }
@@ -260,24 +260,32 @@ public final class Sampler {
         return z ^ z >>> 31;
     }
 
-    private TokenLogprobs logprobs(float[] logits, int from, int token, Scratch scratch) {
+    /**
+     * How likely a token is.
+     *
+     * @param logits raw logits of the vocabulary, from {@code from} on; not changed
+     * @param most most likely tokens beside it
+     * @throws RuntimeFault of kind INTERNAL when a logit is NaN or positive infinity, or all are negative infinity
+     */
+    public static TokenLogprobs logprobs(float[] logits, int from, int token, int most, Vocabulary vocabulary) {
+        var scratch = SCRATCH.get();
         int size = vocabulary.size();
         float max = Logits.max(logits, from, size);
         double logSum = max + Math.log(Logits.exponentials(logits, from, size, max, 1, scratch.weights(size), scratch.sums(size)));
-        int wanted = Math.min(params.logprobs(), size);
+        int wanted = Math.min(most, size);
         var top = new ArrayList<TokenLogprobs.Entry>(wanted);
         if (wanted > 0) {
             var best = scratch.shortlist;
             best.best(logits, from, size, wanted);
             best.sort();
             for (int i = 0; i < best.size(); i++) {
-                top.add(entry(best.token(i), best.logit(i) - logSum));
+                top.add(entry(best.token(i), best.logit(i) - logSum, vocabulary));
             }
         }
-        return new TokenLogprobs(entry(token, logits[from + token] - logSum), top);
+        return new TokenLogprobs(entry(token, logits[from + token] - logSum, vocabulary), top);
     }
 
-    private TokenLogprobs.Entry entry(int token, double logprob) {
+    private static TokenLogprobs.Entry entry(int token, double logprob, Vocabulary vocabulary) {
         return new TokenLogprobs.Entry(token, vocabulary.bytes().apply(token), (float) logprob);
     }
 

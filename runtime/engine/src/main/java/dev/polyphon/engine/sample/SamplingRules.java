@@ -28,6 +28,7 @@ final class SamplingRules {
         require(params.maxTokens() < 0 || params.minTokens() <= params.maxTokens(), "minTokens", "at most maxTokens, " + params.maxTokens(),
                 params.minTokens());
         require(params.logprobs() >= -1, "logprobs", "at least 0, or -1 for none", params.logprobs());
+        require(params.promptLogprobs() >= -1, "promptLogprobs", "at least 0, or -1 for none", params.promptLogprobs());
     }
 
     private static boolean finite(float value) {

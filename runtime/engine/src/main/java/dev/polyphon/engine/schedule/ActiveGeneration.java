@@ -47,10 +47,12 @@ public final class ActiveGeneration {
         final Stopping stopping;
         final TextStream text;
         final Pooled pooled;
+        /** Null when its prompt's tokens are not scored. */
+        final Scored scored;
         boolean finished;
 
         private Continuation(ActiveGeneration generation, int[] prompt, AdapterWeights adapter, Sampler sampler, Stopping stopping, TextStream text,
-                Pooled pooled) {
+                Pooled pooled, Scored scored) {
             super(prompt, adapter, generation.standing);
             this.generation = generation;
             this.choice = generation.continuations.size();
@@ -58,6 +60,17 @@ public final class ActiveGeneration {
             this.stopping = stopping;
             this.text = text;
             this.pooled = pooled;
+            this.scored = scored;
+        }
+
+        @Override
+        int reusable() {
+            return scored == null ? super.reusable() : Math.min(super.reusable(), scored.readable(this));
+        }
+
+        /** Whether tokens are chosen for it. */
+        boolean generates() {
+            return pooled == null && stopping.limit() > 0;
         }
     }
 
@@ -75,19 +88,33 @@ public final class ActiveGeneration {
         this.hold = hold;
     }
 
-    /** Adds a continuation; all are added before the generation is submitted. */
-    public void add(int[] prompt, AdapterWeights adapter, Sampler sampler, Stopping stopping, TextStream text) {
-        add(new Continuation(this, prompt, adapter, sampler, stopping, text, null));
+    /**
+     * Adds a continuation; all are added before the generation is submitted.
+     *
+     * @param scored of its prompt, for the first only; null for none. The other continuations begin when that is known
+     */
+    public void add(int[] prompt, AdapterWeights adapter, Sampler sampler, Stopping stopping, TextStream text, Scored scored) {
+        add(new Continuation(this, prompt, adapter, sampler, stopping, text, null, scored));
     }
 
     /** Adds a prompt to be embedded; before the generation is submitted. */
     public void add(int[] prompt, AdapterWeights adapter, Pooled pooled) {
-        add(new Continuation(this, prompt, adapter, null, null, TextStream.none(), pooled));
+        add(new Continuation(this, prompt, adapter, null, null, TextStream.none(), pooled, null));
     }
 
     private void add(Continuation continuation) {
         continuations.add(continuation);
         open++;
+    }
+
+    /** Those that begin at once. */
+    List<Continuation> first() {
+        return continuations.getFirst().scored == null ? continuations : continuations.subList(0, 1);
+    }
+
+    /** Those that begin after the first has told how likely the prompt is: they find what it computed. */
+    List<Continuation> others() {
+        return continuations.subList(first().size(), continuations.size());
     }
 
     List<Continuation> continuations() {

@@ -48,12 +48,12 @@ final class Forward {
             }
         }
         writePrefixes(part);
-        chosen = decoder.forward(batch, plan(step.segments()), cache, hidden(part, batch), logitRows, count, draws, tokens, logits);
+        chosen = decoder.forward(batch, plan(step.segments()), cache, hidden(part, batch), scored(part, batch), logitRows, count, draws, tokens, logits);
     }
 
     /** Whether a token follows on a sequence's work. */
     static boolean draws(Work work) {
-        return work.samples() && ((Continuation) work.sequence()).pooled == null;
+        return work.samples() && ((Continuation) work.sequence()).generates();
     }
 
     /** The token that follows for the sequence that draws at a place among those that do. */
@@ -102,6 +102,33 @@ final class Forward {
         }
         states = states.length == 0 ? new float[decoder.maxRows() * decoder.width()] : states;
         return new Decoder.Hidden(rows, count, states);
+    }
+
+    /** The rows whose logits tell how likely the prompt's next token was. */
+    private Decoder.Read scored(List<Work> part, Batch batch) {
+        int[] rows = null;
+        int[] works = null;
+        int count = 0;
+        for (int i = 0; i < part.size(); i++) {
+            Work work = part.get(i);
+            Scored scored = ((Continuation) work.sequence()).scored;
+            int end = scored == null ? 0 : scored.end(work);
+            for (int p = scored == null ? 0 : scored.first(work); p < end; p++) {
+                rows = rows == null ? new int[batch.rows()] : rows;
+                works = works == null ? new int[batch.rows()] : works;
+                works[count] = i;
+                rows[count++] = batch.firstRow()[i] + p - work.from();
+            }
+        }
+        if (count == 0) {
+            return Decoder.Read.NONE;
+        }
+        int[] of = works;
+        return new Decoder.Read(rows, count, (index, row, values, from) -> {
+            Work work = part.get(of[index]);
+            Continuation continuation = (Continuation) work.sequence();
+            continuation.scored.read(continuation, work.from() + row - batch.firstRow()[of[index]], values, from);
+        });
     }
 
     /** Sequences that begin, or begin again, get the keys and values that their adapter brings along. */

@@ -57,12 +57,12 @@ final class PrefixCache {
         blocks.onReuse(this::forget);
     }
 
-    /** The blocks that hold a sequence's beginning, all but its last position at most. */
+    /** The blocks that hold a sequence's beginning, as far as that is {@linkplain Sequence#reusable reusable}. */
     int[] find(Sequence sequence) {
         if (sequence.standing().scope() == null) {
             return NONE;
         }
-        int[] found = new int[(sequence.length() - 1) / blockSize];
+        int[] found = new int[sequence.reusable() / blockSize];
         int count = 0;
         long before = Sequence.UNCHAINED;
         for (; count < found.length; count++) {

@@ -113,6 +113,11 @@ public class Sequence {
         return length - computed;
     }
 
+    /** Positions from the first on whose keys and values another sequence may have computed: what is wanted of the others is more than those. */
+    int reusable() {
+        return length - 1;
+    }
+
     /** The token at a position; below 0 in the adapter's prefix. */
     public final int token(int position) {
         return tokens[position];

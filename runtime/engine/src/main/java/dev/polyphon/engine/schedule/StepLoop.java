@@ -207,7 +207,7 @@ public final class StepLoop implements AutoCloseable {
                     if (stopping) {
                         fail(generation, RuntimeFault.of(RuntimeFault.Kind.SHUTTING_DOWN, "the engine was shut down"));
                     } else {
-                        generation.continuations().forEach(scheduler::add);
+                        generation.first().forEach(scheduler::add);
                     }
                 }
                 case Message.Cancel(ActiveGeneration generation) -> cancelNow(generation);
@@ -331,6 +331,7 @@ public final class StepLoop implements AutoCloseable {
                 part.forEach(work -> endBroken(((Continuation) work.sequence()).generation));
             }
             pool(part);
+            score(part);
             int next = 0;
             for (Work work : part) {
                 if (Forward.draws(work)) {
@@ -365,6 +366,23 @@ public final class StepLoop implements AutoCloseable {
         @Override
         public boolean open(Work work) {
             return !((Continuation) work.sequence()).finished;
+        }
+    }
+
+    /** Tells of prompts whose tokens' probabilities were wanted, and ends those of which nothing more is. */
+    private void score(List<Work> part) {
+        for (Work work : part) {
+            Continuation continuation = (Continuation) work.sequence();
+            ActiveGeneration generation = continuation.generation;
+            if (continuation.scored != null && !continuation.finished && continuation.scored.advance(work)) {
+                guarded(generation, () -> {
+                    generation.sink().scored(continuation.scored.scores());
+                    generation.others().forEach(scheduler::add);
+                });
+            }
+            if (work.samples() && continuation.pooled == null && !continuation.generates() && !continuation.finished) {
+                guarded(generation, () -> finish(continuation, "", FinishReason.LENGTH));
+            }
         }
     }
 

@@ -77,8 +77,8 @@ public final class Tokenizer implements AutoCloseable {
         return token >= 0 && token < bytes.length && !special.get(token) ? bytes[token] : NONE;
     }
 
-    /** The bytes a token is written with, special or not. */
-    private byte[] written(int token) {
+    /** The bytes a token is written with, special or not; none for ids without a text. Not to be changed. */
+    public byte[] written(int token) {
         return token >= 0 && token < bytes.length && bytes[token] != null ? bytes[token] : NONE;
     }
 

@@ -163,7 +163,7 @@ public final class Rig implements AutoCloseable {
         boolean chosen = false;
         for (int i = 0; i < load.batches.size(); i++) {
             int count = i == load.batches.size() - 1 ? load.logitRows.length : 0;
-            chosen = decoder.forward(load.batches.get(i), load.plan, cache, Decoder.Hidden.NONE, load.logitRows, count, draws, tokens, logits);
+            chosen = decoder.forward(load.batches.get(i), load.plan, cache, Decoder.Hidden.NONE, Decoder.Read.NONE, load.logitRows, count, draws, tokens, logits);
         }
         long forwarded = System.nanoTime();
         for (int i = 0; i < load.logitRows.length && !chosen; i++) {
