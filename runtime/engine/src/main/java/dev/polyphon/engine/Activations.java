@@ -98,6 +98,9 @@ final class Activations implements Probe {
 
     private void watch(String module, List<Neurons> neurons, List<LoadedAdapter> adapters, Checkpoint base) throws AdapterFault {
         List<Site> sites = AdapterFolder.sites(module, base);
+        if (sites.isEmpty()) {
+            throw new AdapterFault("neurons of " + module + " cannot be compared by texts, only by their weights");
+        }
         if (!sites.getFirst().module().perLayer()) {
             // The head, which is not run.
             return;

@@ -20,6 +20,7 @@ import dev.polyphon.engine.adapter.ops.SavedAdapter;
 import dev.polyphon.engine.backend.Kernels;
 import dev.polyphon.engine.backend.Weight;
 import dev.polyphon.engine.backend.cpu.CpuKernels;
+import dev.polyphon.engine.merge.Fold;
 import dev.polyphon.engine.model.AdapterWeights;
 import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.engine.model.Form;
@@ -98,7 +99,7 @@ public final class Operations implements AdapterOperations {
                 case AdapterOperation.Inspect(AdapterWeight adapter) -> inspect(adapter);
                 case AdapterOperation.Convert(AdapterWeight adapter) -> convert(adapter);
                 case AdapterOperation.Combine combine -> combine(combine);
-                case AdapterOperation.Svd(AdapterWeight adapter, int rank, double energy) -> write(Decompose.of(deltas(adapter), rank, energy, progress));
+                case AdapterOperation.Svd(AdapterWeight adapter, int rank, double energy) -> svd(adapter, rank, energy);
                 case AdapterOperation.Prune prune -> prune(prune);
                 case AdapterOperation.Quantize(AdapterWeight adapter, int bits) -> quantize(adapter, bits);
                 case AdapterOperation.AlignMerge align -> align(align);
@@ -112,25 +113,40 @@ public final class Operations implements AdapterOperations {
             return adapters.open(tenant, adapter.name());
         }
 
-        private Map<String, Delta> deltas(AdapterWeight adapter) throws IOException {
+        private Map<String, Delta> deltas(AdapterWeight adapter, OperationProgress reading) throws IOException {
             try (Kernels kernels = CpuKernels.open(1)) {
-                return folder(adapter).deltas(adapter.task(), base, kernels);
+                return folder(adapter).deltas(adapter.task(), base, kernels, reading);
+            }
+        }
+
+        /** Of what the adapter adds to weights, or, when it does more, of what it comes to. */
+        private Map<String, Object> svd(AdapterWeight adapter, int rank, double energy) throws IOException {
+            try {
+                return write(Decompose.of(deltas(adapter, progress.part(0, 2)), rank, energy, progress.part(1, 2)));
+            } catch (TaskFault e) {
+                throw e;
+            } catch (AdapterFault more) {
+                try (Kernels kernels = CpuKernels.open(1); LoadedAdapter loaded = folder(adapter).load(adapter.name(), adapter.task(), base, kernels)) {
+                    return write(Decompose.folded(loaded.weights(), base, kernels, rank, energy, progress.part(1, 2)));
+                } catch (AdapterFault e) {
+                    throw new AdapterFault(more.getMessage() + "; and it cannot be folded into weights: " + e.getMessage());
+                }
             }
         }
 
         private Map<String, Object> convert(AdapterWeight adapter) throws IOException {
             Map<String, Delta> deltas;
             try {
-                deltas = deltas(adapter);
+                deltas = deltas(adapter, progress.part(0, 2));
             } catch (TaskFault e) {
                 throw e;
             } catch (AdapterFault more) {
                 return convertOther(adapter, more);
             }
-            return write(Decompose.of(deltas, 0, 1, progress));
+            return write(Decompose.of(deltas, 0, 1, progress.part(1, 2)));
         }
 
-        /** What stands before a sequence can be kept as PEFT has it, and what PEFT has in a pickle as safetensors. @throws AdapterFault the one given for all else */
+        /** What stands before a sequence can be kept as PEFT has it, and what is in a pickle as safetensors. @throws AdapterFault for all else, with the reason */
         private Map<String, Object> convertOther(AdapterWeight adapter, AdapterFault otherwise) throws IOException {
             AdapterFolder folder = folder(adapter);
             SavedAdapter saved;
@@ -139,15 +155,16 @@ public final class Operations implements AdapterOperations {
                 AdapterWeights weights = loaded.weights();
                 if (weights.prefix() != null && weights.sites().isEmpty() && !weights.partial()) {
                     saved = PlainPrefix.of(weights.prefix(), base.spec(), kernels);
-                } else if (tensors instanceof TorchFile && folder.kind().equals(folder.config().path("peft_type").asText())) {
+                } else if (tensors instanceof TorchFile) {
                     saved = SavedAdapter.read(folder);
                 } else {
-                    throw otherwise;
+                    throw new AdapterFault(otherwise.getMessage() + ", for which PEFT's LoRA has no place" + (Fold.obstacles(weights).isEmpty()
+                            ? "; svd approximates what it comes to, merge folds it into the base" : ""));
                 }
             }
             progress.at(1, 1);
             saved.save(to);
-            return facts("kind", saved.config().path("peft_type").asText(), "tensors", saved.tensors().size());
+            return facts("kind", saved.kind(), "tensors", saved.tensors().size());
         }
 
         private Map<String, Object> inspect(AdapterWeight adapter) throws IOException {
@@ -185,15 +202,16 @@ public final class Operations implements AdapterOperations {
                     asked.rank(), asked.seed());
             List<Combine.Part> parts = new ArrayList<>();
             for (AdapterWeight adapter : asked.adapters()) {
-                parts.add(new Combine.Part(adapter.name(), deltas(adapter), adapter.weight()));
+                OperationProgress reading = progress.part(parts.size(), asked.adapters().size() + 1);
+                parts.add(new Combine.Part(adapter.name(), deltas(adapter, reading), adapter.weight()));
             }
-            return write(Combine.of(parts, options, progress));
+            return write(Combine.of(parts, options, progress.part(parts.size(), parts.size() + 1)));
         }
 
         private Map<String, Object> prune(AdapterOperation.Prune asked) throws IOException {
-            LoraAdapter adapter = Decompose.of(deltas(asked.adapter()), 0, 1, progress).adapter();
+            LoraAdapter adapter = Decompose.of(deltas(asked.adapter(), progress.part(0, 3)), 0, 1, progress.part(1, 3)).adapter();
             double ratio = asked.ratio() != null ? asked.ratio() : Prune.largeSparse(adapter, asked.asRank());
-            Prune.Result pruned = Prune.of(adapter, ratio, base, progress);
+            Prune.Result pruned = Prune.of(adapter, ratio, base, progress.part(2, 3));
             pruned.saved().save(to);
             return facts("kept", pruned.kept(), "of", pruned.total());
         }

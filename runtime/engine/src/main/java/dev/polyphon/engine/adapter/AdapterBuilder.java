@@ -375,7 +375,7 @@ final class AdapterBuilder implements AutoCloseable {
 
     void add(Site site, Form form) throws AdapterFault {
         if (mixed != null) {
-            throw unmixable("at " + site + " it does more than add to a weight");
+            throw unmixable("at " + site + " it " + does(form));
         }
         put(site, form);
     }
@@ -387,6 +387,23 @@ final class AdapterBuilder implements AutoCloseable {
             throw new IllegalStateException("a second low-rank delta at " + site);
         }
         atSite.add(form);
+    }
+
+    private static String does(Form form) {
+        return switch (form) {
+            case Form.ScaleShift(Tensor scale, Tensor shift) -> scale == null ? "adds a bias" : "scales outputs";
+            case Form.PairTurn turn -> "turns pairs of outputs";
+            case Form.InputScale scale -> "scales inputs";
+            case Form.InputMatrix matrix -> "turns inputs";
+            case Form.Bottleneck bottleneck -> "has a bottleneck";
+            case Form.Replacement replacement -> "has a weight of its own";
+            case Form.NormReplacement replacement -> "has a norm of its own";
+            case Form.EmbeddingReplacement e -> "has a table of its own";
+            case Form.EmbeddingRows e -> "has rows of its own";
+            case Form.EmbeddingDelta e -> "changes what is looked up";
+            case Form.LowRankDelta d -> "adds to a weight";
+            case Form.DenseDelta d -> "adds to a weight";
+        };
     }
 
     private AdapterFault unmixable(String why) {

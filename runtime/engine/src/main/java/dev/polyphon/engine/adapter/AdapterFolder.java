@@ -164,7 +164,7 @@ public final class AdapterFolder {
         try {
             for (AdapterPart part : parts) {
                 builder.mix(part.name(), part.weight());
-                part.folder().read(part.task(), builder);
+                part.folder().read(part.task(), builder, OperationProgress.NONE);
             }
             return builder.build();
         } catch (IOException | RuntimeException e) {
@@ -182,7 +182,7 @@ public final class AdapterFolder {
     public LoadedAdapter load(String name, String task, Checkpoint base, Kernels kernels) throws IOException {
         AdapterBuilder builder = new AdapterBuilder(name, base, kernels);
         try {
-            read(task, builder);
+            read(task, builder, OperationProgress.NONE);
             return builder.build();
         } catch (IOException | RuntimeException e) {
             builder.close();
@@ -194,12 +194,13 @@ public final class AdapterFolder {
      * What the adapter adds to the base's weights, by module path as the base's checkpoints have it.
      *
      * @param task which of a multi-task adapter's tasks, or null
+     * @param progress hears of each tensor
      * @throws AdapterFault also when it does anything besides adding to weights
      */
-    public Map<String, Delta> deltas(String task, Checkpoint base, Kernels kernels) throws IOException {
+    public Map<String, Delta> deltas(String task, Checkpoint base, Kernels kernels, OperationProgress progress) throws IOException {
         try (AdapterBuilder builder = new AdapterBuilder(folder.getFileName().toString(), base, kernels)) {
             builder.collect(folder.getFileName().toString());
-            read(task, builder);
+            read(task, builder, progress);
             return builder.deltas();
         }
     }
@@ -228,7 +229,7 @@ public final class AdapterFolder {
         return options.root();
     }
 
-    private void read(String task, AdapterBuilder out) throws IOException {
+    private void read(String task, AdapterBuilder out, OperationProgress progress) throws IOException {
         AdapterReader reader = READERS.get(kind());
         if (reader == null) {
             throw new AdapterFault("peft_type " + kind() + " is not supported");
@@ -237,7 +238,7 @@ public final class AdapterFolder {
             throw new TaskFault("an adapter of kind " + kind() + " has no tasks; " + task + " was asked for");
         }
         try (TensorFile file = openTensors()) {
-            AdapterTensors tensors = new AdapterTensors(file);
+            AdapterTensors tensors = new AdapterTensors(file, progress);
             boolean tied = options.bool("ensure_weight_tying") && out.spec().tied();
             SavedModules.read(tensors, options.strings("modules_to_save"), tied, out);
             reader.read(options, tensors, task, out);
@@ -268,7 +269,17 @@ public final class AdapterFolder {
 
     /** The names that the file with the tensors may have: safetensors, or PyTorch's where there are none. */
     public List<String> tensorFiles() {
-        return kind().equals(AdapterOptions.HUB) ? HUB_TENSORS : TENSORS;
+        return tensorFiles(kind());
+    }
+
+    /** The same for adapters of a kind. */
+    public static List<String> tensorFiles(String kind) {
+        return kind.equals(AdapterOptions.HUB) ? HUB_TENSORS : TENSORS;
+    }
+
+    /** The kind that a configuration is of. */
+    public static String kind(JsonNode config) {
+        return AdapterOptions.kind(config);
     }
 
     /** The file with the tensors, the first of {@link #tensorFiles} that is there. */

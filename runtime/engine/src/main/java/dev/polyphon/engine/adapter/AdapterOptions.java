@@ -40,7 +40,11 @@ final class AdapterOptions {
     }
 
     String kind() {
-        return json.has("peft_type") ? json.path("peft_type").asText() : HUB;
+        return kind(json);
+    }
+
+    static String kind(JsonNode config) {
+        return config.has("peft_type") || !config.has("config") ? config.path("peft_type").asText() : HUB;
     }
 
     /** The options in an object of this file. */

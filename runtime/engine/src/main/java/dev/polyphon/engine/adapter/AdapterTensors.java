@@ -3,6 +3,7 @@ package dev.polyphon.engine.adapter;
 import dev.polyphon.engine.weights.Floats;
 import dev.polyphon.engine.weights.TensorFile;
 import dev.polyphon.engine.weights.TensorView;
+import dev.polyphon.runtime.OperationProgress;
 import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -21,8 +22,15 @@ final class AdapterTensors {
 
     private final Map<String, TensorView> tensors = new TreeMap<>();
     private final Set<String> left = new TreeSet<>();
+    private final OperationProgress progress;
 
     AdapterTensors(TensorFile file) throws AdapterFault {
+        this(file, OperationProgress.NONE);
+    }
+
+    /** @param progress hears of each tensor that is taken */
+    AdapterTensors(TensorFile file, OperationProgress progress) throws AdapterFault {
+        this.progress = progress;
         for (TensorView tensor : file.tensors()) {
             String name = withoutPrefix(tensor.name());
             if (tensors.put(name, tensor) != null) {
@@ -70,8 +78,8 @@ final class AdapterTensors {
 
     Optional<TensorView> find(String name) {
         TensorView tensor = tensors.get(name);
-        if (tensor != null) {
-            left.remove(name);
+        if (tensor != null && left.remove(name)) {
+            progress.at(tensors.size() - left.size(), tensors.size());
         }
         return Optional.ofNullable(tensor);
     }

@@ -286,7 +286,7 @@ public final class Verifier {
             for (int i = 0; i < combination.weights().length; i++) {
                 String adapter = combination.adapters().get(i);
                 AdapterFolder folder = AdapterFolder.open(root.resolve("adapters").resolve(adapter));
-                parts.add(new Combine.Part(adapter, folder.deltas(null, checkpoint, device), combination.weights()[i]));
+                parts.add(new Combine.Part(adapter, folder.deltas(null, checkpoint, device, OperationProgress.NONE), combination.weights()[i]));
             }
             return Combine.of(parts, combination.options(), OperationProgress.NONE);
         }

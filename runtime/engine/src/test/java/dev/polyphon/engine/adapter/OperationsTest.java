@@ -100,7 +100,7 @@ class OperationsTest {
     void convertsToLora(String name, String task) throws IOException {
         ObjectNode json = (ObjectNode) JSON.readTree(Files.readAllBytes(GOLDEN.resolve("cases").resolve(name).resolve("case.json")));
         try (Checkpoint base = Checkpoint.open(GOLDEN.resolve("bases").resolve(json.path("base").asText()))) {
-            Map<String, Delta> deltas = adapter(name).deltas(task == null ? null : json.path("task").asText(), base, kernels);
+            Map<String, Delta> deltas = adapter(name).deltas(task == null ? null : json.path("task").asText(), base, kernels, OperationProgress.NONE);
             Decompose.Result result = Decompose.of(deltas, 0, 1, OperationProgress.NONE);
             result.adapter().save(scratch.resolve("lora"), base);
         }
@@ -133,10 +133,80 @@ class OperationsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"dora-llama", "ia3-llama", "hub-houlsby-llama", "hub-mam-llama", "ref-hydra-llama", "hub-loreft-llama", "alora-llama"})
-    void doesNotConvertTheRest(String name) {
-        assertThatThrownBy(() -> convert(GOLDEN.resolve("adapters").resolve(name), llama)).hasMessageContaining("is more than a change of weights");
+    @ValueSource(strings = {"hub-houlsby-llama", "hub-mam-llama"})
+    void convertsAPickleOfAdapterHub(String name) throws IOException {
+        assertThat(convert(GOLDEN.resolve("adapters").resolve(name), llama)).containsEntry("kind", "ADAPTERHUB");
+        assertThat(scratch.resolve("made/adapter.safetensors")).isRegularFile();
+        assertThat(verify(name, scratch.resolve("made"))).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            dora-llama         | at layers.0.down it scales outputs, for which PEFT's LoRA has no place; svd approximates what it comes to, merge folds it
+            ia3-llama          | at layers.0.down it scales inputs, for which PEFT's LoRA has no place; svd
+            hub-parallel-llama | at layers.0.down it has a bottleneck, for which PEFT's LoRA has no place
+            ref-hydra-llama    | at layers.0.down it adds a bias, for which PEFT's LoRA has no place
+            hub-loreft-llama   | at layers.0.block it has a bottleneck
+            alora-llama        | it is active from its invocation on
+            """)
+    void doesNotConvertTheRest(String name, String why) {
+        assertThatThrownBy(() -> convert(GOLDEN.resolve("adapters").resolve(name), llama))
+                .hasMessageContaining("is more than a change of weights").hasMessageContaining(why);
         assertThat(scratch.resolve("made")).doesNotExist();
+    }
+
+    private Map<String, Object> svd(String name, int rank, double energy, Checkpoint base) {
+        return new Operations((tenant, folder) -> AdapterFolder.open(Path.of(folder)), base).perform("anyone",
+                new AdapterOperation.Svd(new AdapterWeight(GOLDEN.resolve("adapters").resolve(name).toString()), rank, energy), scratch.resolve("made"),
+                OperationProgress.NONE);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"dora-llama", "dora-gpt2", "dora-opt", "ia3-llama", "oft-llama", "boft-llama", "hra-llama", "road-llama", "road-phi3"})
+    void decomposesWhatItComesToWhereThatIsMoreThanAChangeOfWeights(String name) throws IOException {
+        ObjectNode json = (ObjectNode) JSON.readTree(Files.readAllBytes(GOLDEN.resolve("cases").resolve(name).resolve("case.json")));
+        try (Checkpoint base = Checkpoint.open(GOLDEN.resolve("bases").resolve(json.path("base").asText()))) {
+            assertThat((double) svd(name, 0, 1, base).get("largestError")).isLessThan(1e-4);
+        }
+        assertThat(verify(name, scratch.resolve("made"))).allSatisfy(v -> assertThat(v.failure()).as(v.toString()).isNull());
+    }
+
+    @Test
+    void tellsWhatAnApproximationLeavesOut() {
+        Map<String, Object> facts = svd("oft-llama", 4, 1, llama);
+        assertThat(facts).containsEntry("mostRank", 4);
+        assertThat((double) facts.get("largestError")).isBetween(0.1, 1.0);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            hub-parallel-llama  | a bottleneck with the nonlinearity
+            prefix-tuning-llama | it puts keys and values of
+            ref-hydra-llama     | it changes the bias
+            ln-tuning-llama     | norm is not a linear layer
+            """)
+    void decomposesNothingThatIsMoreThanOtherWeights(String name, String why) {
+        assertThatThrownBy(() -> svd(name, 4, 1, llama)).hasMessageContaining("is more than a change of weights").hasMessageContaining(why);
+        assertThat(scratch.resolve("made")).doesNotExist();
+    }
+
+    @Test
+    void readingIsToldOfAndEnds() {
+        AdapterOperation combine = new AdapterOperation.Combine(Stream.of("mix-a", "mix-b").map(name -> new AdapterWeight(GOLDEN.resolve("adapters").resolve(name).toString()))
+                .toList(), "cat", 1, "total", 0, 0);
+        Operations operations = new Operations((tenant, name) -> AdapterFolder.open(Path.of(name)), llama);
+        List<Integer> steps = new ArrayList<>();
+        operations.perform("anyone", combine, scratch.resolve("made"), (done, total) -> {
+            steps.add(done);
+            assertThat(total).isEqualTo(steps.size() == 1 ? 1 : 300);
+        });
+        assertThat(steps).isSorted().contains(50, 100, 150, 200, 250, 300);
+        assertThatThrownBy(() -> operations.perform("anyone", combine, scratch.resolve("ended"), (done, total) -> {
+            if (done > 50) {
+                throw new CancellationException("enough");
+            }
+        })).isInstanceOf(CancellationException.class);
+        assertThat(scratch.resolve("ended")).doesNotExist();
     }
 
     @ParameterizedTest
@@ -157,13 +227,13 @@ class OperationsTest {
     @ParameterizedTest
     @ValueSource(strings = {"dora-llama", "ia3-llama", "prefix-tuning-llama", "ref-hydra-llama", "hub-houlsby-llama"})
     void doesNotConvertWhatIsMoreThanAChangeOfWeights(String name) {
-        assertThatThrownBy(() -> adapter(name).deltas(null, llama, kernels)).isInstanceOf(AdapterFault.class)
+        assertThatThrownBy(() -> adapter(name).deltas(null, llama, kernels, OperationProgress.NONE)).isInstanceOf(AdapterFault.class)
                 .hasMessageContaining(name + " is more than a change of weights");
     }
 
     @Test
     void decompositionKeepsWhatTheRankOrTheEnergyAllows() throws IOException {
-        Map<String, Delta> deltas = adapter("lokr-llama").deltas(null, llama, kernels);
+        Map<String, Delta> deltas = adapter("lokr-llama").deltas(null, llama, kernels, OperationProgress.NONE);
         Decompose.Result most = Decompose.of(deltas, 0, 0.9, OperationProgress.NONE);
         most.errors().values().forEach(error -> assertThat(error * error).isLessThanOrEqualTo(0.1 + 1e-6));
         Decompose.Result three = Decompose.of(deltas, 3, 1, OperationProgress.NONE);
@@ -191,7 +261,7 @@ class OperationsTest {
 
     @Test
     void dareKeepsItsShareAndRepeatsWithItsSeed() throws IOException {
-        List<Combine.Part> parts = List.of(new Combine.Part("mix-a", adapter("mix-a").deltas(null, llama, kernels), 1));
+        List<Combine.Part> parts = List.of(new Combine.Part("mix-a", adapter("mix-a").deltas(null, llama, kernels, OperationProgress.NONE), 1));
         LoraAdapter first = combine(parts, Combine.Method.DARE_LINEAR, 7);
         LoraAdapter again = combine(parts, Combine.Method.DARE_LINEAR, 7);
         LoraAdapter other = combine(parts, Combine.Method.DARE_LINEAR, 8);
@@ -233,10 +303,10 @@ class OperationsTest {
 
     @Test
     void combinationsThatCannotBeAreRefused() throws IOException {
-        List<Combine.Part> ranks = List.of(new Combine.Part("mix-a", adapter("mix-a").deltas(null, llama, kernels), 1),
-                new Combine.Part("mix-c", adapter("mix-c").deltas(null, llama, kernels), 1));
+        List<Combine.Part> ranks = List.of(new Combine.Part("mix-a", adapter("mix-a").deltas(null, llama, kernels, OperationProgress.NONE), 1),
+                new Combine.Part("mix-c", adapter("mix-c").deltas(null, llama, kernels, OperationProgress.NONE), 1));
         assertThatThrownBy(() -> combine(ranks, Combine.Method.LINEAR, 0)).isInstanceOf(AdapterFault.class).hasMessageContaining("rank 4 and 8");
-        List<Combine.Part> dense = List.of(new Combine.Part("lokr", adapter("lokr-llama").deltas(null, llama, kernels), 1));
+        List<Combine.Part> dense = List.of(new Combine.Part("lokr", adapter("lokr-llama").deltas(null, llama, kernels, OperationProgress.NONE), 1));
         assertThatThrownBy(() -> combine(dense, Combine.Method.CAT, 0)).isInstanceOf(AdapterFault.class).hasMessageContaining("svd");
         assertThatThrownBy(() -> Combine.Method.of("average")).isInstanceOf(AdapterFault.class).hasMessageContaining("magnitude_prune");
     }
@@ -247,7 +317,7 @@ class OperationsTest {
         Prune.Result pruned = Prune.of(lora, 0.7, llama, OperationProgress.NONE);
         assertThat((double) pruned.kept() / pruned.total()).isCloseTo(0.3, within(0.001));
         pruned.saved().save(scratch.resolve("pruned"));
-        Map<String, Delta> read = AdapterFolder.open(scratch.resolve("pruned")).deltas(null, llama, kernels);
+        Map<String, Delta> read = AdapterFolder.open(scratch.resolve("pruned")).deltas(null, llama, kernels, OperationProgress.NONE);
         pruned.adapter().modules().forEach((path, factors) ->
                 assertThat(read.get(path).matrix().plus(factors.b().times(factors.a()).times(-1)).norm()).as(path).isLessThan(1e-4));
         float smallest = Float.MAX_VALUE;
@@ -305,7 +375,7 @@ class OperationsTest {
     }
 
     private static LoraAdapter lora(String name) throws IOException {
-        return Decompose.of(adapter(name).deltas(null, llama, kernels), 0, 1, OperationProgress.NONE).adapter();
+        return Decompose.of(adapter(name).deltas(null, llama, kernels, OperationProgress.NONE), 0, 1, OperationProgress.NONE).adapter();
     }
 
     @ParameterizedTest
@@ -314,8 +384,8 @@ class OperationsTest {
         Quantize.Result result = Quantize.of(adapter(name), bits, OperationProgress.NONE);
         assertThat(result.error()).isPositive().isLessThan(most);
         result.saved().save(scratch.resolve("small"));
-        Map<String, Delta> before = adapter(name).deltas(null, llama, kernels);
-        Map<String, Delta> after = AdapterFolder.open(scratch.resolve("small")).deltas(null, llama, kernels);
+        Map<String, Delta> before = adapter(name).deltas(null, llama, kernels, OperationProgress.NONE);
+        Map<String, Delta> after = AdapterFolder.open(scratch.resolve("small")).deltas(null, llama, kernels, OperationProgress.NONE);
         assertThat(after.keySet()).isEqualTo(before.keySet());
         String path = before.keySet().iterator().next();
         Matrix a = ((Delta.LowRank) before.get(path)).a();
@@ -363,25 +433,46 @@ class OperationsTest {
         SavedAdapter permuted = new SavedAdapter(saved.config());
         Random random = new Random(11);
         Map<String, int[]> orders = new TreeMap<>();
+        String bias = down.replace(".weight", ".bias");
         saved.tensors().forEach((name, tensor) -> {
-            if (tensor.rank() < 2) {
+            boolean isDown = name.endsWith(down) || name.endsWith(bias);
+            if (!isDown && !name.endsWith(up)) {
                 permuted.put(tensor);
                 return;
             }
-            Matrix matrix = matrix(tensor);
-            boolean isDown = name.endsWith(down);
-            int[] order = orders.computeIfAbsent(name.replace(down, "").replace(up, ""), s -> {
+            Matrix matrix = tensor.rank() == 2 ? matrix(tensor) : new Matrix(tensor.dim(0), 1, Floats.all(tensor));
+            int[] order = orders.computeIfAbsent(name.replace(down, "").replace(bias, "").replace(up, ""), s -> {
                 List<Integer> list = new ArrayList<>(IntStream.range(0, isDown ? matrix.rows() : matrix.columns()).boxed().toList());
                 Collections.shuffle(list, random);
                 return list.stream().mapToInt(Integer::intValue).toArray();
             });
-            permuted.put(name, isDown ? matrix.rows(order) : matrix.transposed().rows(order).transposed());
+            permuted.put(name, tensor.shape(), (isDown ? matrix.rows(order) : matrix.transposed().rows(order).transposed()).data());
         });
         return permuted;
     }
 
     private static Matrix matrix(TensorView tensor) {
         return new Matrix(tensor.dim(0), tensor.dim(1), Floats.all(tensor));
+    }
+
+    /** AdapterHub's adapter by another name, which its tensors have in theirs. */
+    private static SavedAdapter called(String name, SavedAdapter saved) {
+        SavedAdapter other = new SavedAdapter(saved.config().deepCopy());
+        String old = "." + other.config().path("name").asText() + ".";
+        other.config().put("name", name);
+        saved.tensors().values().forEach(t -> other.put(new TensorView(t.name().replace(old, "." + name + "."), t.dtype(), t.shape(), t.data())));
+        return other;
+    }
+
+    @Test
+    void alignsNoOtherKindOfAdapterHub() {
+        Path compacter = GOLDEN.resolve("adapters/hub-compacter-llama");
+        assertThatThrownBy(() -> align(compacter, compacter, false, List.of(), OperationProgress.NONE)).hasMessageContaining("ADAPTERHUB with phm_layer")
+                .hasMessageContaining("two of AdapterHub's bottlenecks can");
+        Path parallel = GOLDEN.resolve("adapters/hub-parallel-llama");
+        assertThatThrownBy(() -> align(parallel, parallel, false, TEXTS, OperationProgress.NONE)).hasMessageContaining("only by their weights");
+        assertThatThrownBy(() -> align(parallel, GOLDEN.resolve("adapters/hub-channel-llama"), false, List.of(), OperationProgress.NONE))
+                .hasMessageContaining("differ in config");
     }
 
     private Map<String, Object> align(Path first, Path second, boolean sinkhorn, List<Prompt> texts, OperationProgress progress) {
@@ -394,11 +485,16 @@ class OperationsTest {
 
     @ParameterizedTest
     @CsvSource({"ref-llm-adapters-parallel-llama, false, false", "ref-llm-adapters-parallel-llama, true, false", "ref-llm-adapters-parallel-llama, false, true",
+        "hub-parallel-llama, false, false", "hub-houlsby-llama, true, false", "hub-pfeiffer-scaled-llama, false, false", "hub-pfeiffer-gpt2, false, false",
         "ref-llm-adapters-series-llama, false, true", "lora-llama, false, true", "lora-llama, true, true", "dora-llama, false, true"})
     void alignmentUndoesAPermutation(String name, boolean sinkhorn, boolean activations) throws IOException {
         SavedAdapter saved = SavedAdapter.read(adapter(name));
-        SavedAdapter permuted = adapter(name).kind().equals("LORA") ? permuted(saved, ".lora_A.weight", ".lora_B.weight")
-                : permuted(saved, ".adapter_down.weight", ".adapter_up.weight");
+        boolean normed = saved.config().path("config").path("ln_before").asBoolean();
+        SavedAdapter permuted = switch (saved.kind()) {
+            case "LORA" -> permuted(saved, ".lora_A.weight", ".lora_B.weight");
+            case "ADAPTERHUB" -> called("other", permuted(saved, ".adapter_down." + (normed ? 1 : 0) + ".weight", ".adapter_up.weight"));
+            default -> permuted(saved, ".adapter_down.weight", ".adapter_up.weight");
+        };
         permuted.save(scratch.resolve("permuted"));
         Map<String, Object> facts = align(GOLDEN.resolve("adapters").resolve(name), scratch.resolve("permuted"), sinkhorn, activations ? TEXTS : List.of(),
                 OperationProgress.NONE);

@@ -1,5 +1,6 @@
 package dev.polyphon.engine.adapter.ops;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import dev.polyphon.engine.adapter.AdapterFault;
 import dev.polyphon.engine.adapter.AdapterFolder;
 import dev.polyphon.engine.adapter.Matrix;
@@ -14,15 +15,18 @@ import java.util.Map;
 
 /**
  * MerA (He et al. 2023): the neurons of a second adapter's bottleneck are brought into the order of the first's by optimal transport, and both are
- * averaged. For bottleneck adapters and LoRA, whose ranks are the neurons then.
+ * averaged. For bottlenecks, LLM-Adapters' and AdapterHub's, and LoRA, whose ranks are the neurons then.
  */
 public final class AlignMerge {
+    private static final String HUB = "ADAPTERHUB";
+    /** Of AdapterHub's bottlenecks that begin with a norm, where the way down is the second step. */
+    private static final String NORMED = " with ln_before";
     private static final double REGULARISATION = 0.005;
     private static final int ITERATIONS = 500;
 
     /** Options on which both have to agree, since the merged adapter has but one of each. */
     private static final List<String> COMMON = List.of("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "init_lora_weights", "use_dora",
-            "trainable_token_indices", "bottleneck_size", "non_linearity", "use_parallel_adapter", "scaling");
+            "trainable_token_indices", "bottleneck_size", "non_linearity", "use_parallel_adapter", "scaling", "config");
 
     /** Endings of a bottleneck's tensors; the bias may be absent. */
     private record Names(String down, String downBias, String up, boolean ofEmbedding) {
@@ -33,6 +37,8 @@ public final class AlignMerge {
 
     private static final Map<String, List<Names>> KINDS = Map.of(
             "BOTTLENECK", List.of(new Names(".adapter_down.weight", ".adapter_down.bias", ".adapter_up.weight", false)),
+            HUB, List.of(new Names(".adapter_down.0.weight", ".adapter_down.0.bias", ".adapter_up.weight", false)),
+            HUB + NORMED, List.of(new Names(".adapter_down.1.weight", ".adapter_down.1.bias", ".adapter_up.weight", false)),
             "LORA", List.of(Names.of(".lora_A.weight", ".lora_B.weight"), Names.of(".lora_A.default.weight", ".lora_B.default.weight"),
                     new Names(".lora_embedding_A", null, ".lora_embedding_B", true)));
 
@@ -74,9 +80,10 @@ public final class AlignMerge {
 
     /** @throws AdapterFault when the adapters are not of one family, options and shape */
     public static AlignMerge of(AdapterFolder first, AdapterFolder second) throws IOException {
-        List<Names> kind = KINDS.get(first.kind());
+        List<Names> kind = KINDS.get(kind(first));
         if (kind == null || !second.kind().equals(first.kind())) {
-            throw new AdapterFault("adapters of kinds " + first.kind() + " and " + second.kind() + " cannot be aligned; two of LORA or two of BOTTLENECK can");
+            throw new AdapterFault("adapters of kinds " + kind(first) + " and " + kind(second)
+                    + " cannot be aligned; two of LORA, two of BOTTLENECK and two of AdapterHub's bottlenecks can");
         }
         for (String key : COMMON) {
             if (!first.config().path(key).equals(second.config().path(key))) {
@@ -87,7 +94,7 @@ public final class AlignMerge {
             throw new AdapterFault("quantised adapters cannot be aligned; convert makes plain LoRA adapters of theirs");
         }
         SavedAdapter one = SavedAdapter.read(first);
-        SavedAdapter two = SavedAdapter.read(second);
+        SavedAdapter two = renamed(SavedAdapter.read(second), one);
         if (!one.tensors().keySet().equals(two.tensors().keySet())) {
             throw new AdapterFault("the adapters are not of the same modules");
         }
@@ -101,6 +108,28 @@ public final class AlignMerge {
             finite(second, other);
         }
         return new AlignMerge(one, two, kind);
+    }
+
+    private static String kind(AdapterFolder adapter) {
+        JsonNode config = adapter.config().path("config");
+        if (!adapter.kind().equals(HUB)) {
+            return adapter.kind();
+        }
+        String architecture = config.path("architecture").asText("bottleneck");
+        boolean plain = (architecture.equals("bottleneck") || architecture.equals("null")) && !config.path("phm_layer").asBoolean();
+        return plain ? HUB + (config.path("ln_before").asBoolean() ? NORMED : "") : HUB + " " + (architecture.equals("bottleneck") ? "with phm_layer" : architecture);
+    }
+
+    /** AdapterHub's tensors have the adapter's name in theirs: the second's as if it were called like the first. */
+    private static SavedAdapter renamed(SavedAdapter second, SavedAdapter first) {
+        if (!second.kind().equals(HUB)) {
+            return second;
+        }
+        SavedAdapter renamed = new SavedAdapter(second.config());
+        String from = ".adapters." + second.config().path("name").asText() + ".";
+        String to = ".adapters." + first.config().path("name").asText() + ".";
+        second.tensors().values().forEach(t -> renamed.put(new TensorView(t.name().replace(from, to), t.dtype(), t.shape(), t.data())));
+        return renamed;
     }
 
     private static void finite(AdapterFolder adapter, TensorView tensor) throws AdapterFault {

@@ -1,8 +1,12 @@
 package dev.polyphon.engine.adapter.ops;
 
+import dev.polyphon.engine.adapter.AdapterFault;
 import dev.polyphon.engine.adapter.Delta;
 import dev.polyphon.engine.adapter.Matrix;
 import dev.polyphon.engine.adapter.ops.LoraAdapter.Factors;
+import dev.polyphon.engine.backend.Kernels;
+import dev.polyphon.engine.model.AdapterWeights;
+import dev.polyphon.engine.model.Checkpoint;
 import dev.polyphon.runtime.OperationProgress;
 import java.util.Map;
 import java.util.TreeMap;
@@ -22,27 +26,58 @@ public final class Decompose {
      * @param energy share of the squared norm that is enough; 1 for as much as the rank allows
      */
     public static Result of(Map<String, Delta> deltas, int rank, double energy, OperationProgress progress) {
-        if (!(energy > 0 && energy <= 1) || rank < 0) {
-            throw new IllegalArgumentException("energy must be more than 0 and at most 1, and rank 0 or more; found " + energy + " and " + rank);
-        }
-        int most = rank == 0 ? Integer.MAX_VALUE : rank;
+        check(rank, energy);
         Map<String, Factors> modules = new TreeMap<>();
         Map<String, Double> errors = new TreeMap<>();
         int done = 0;
         for (Map.Entry<String, Delta> entry : deltas.entrySet()) {
             progress.at(done++, deltas.size());
-            Factors factors = switch (entry.getValue()) {
-                case Delta.LowRank low -> of(Factors.of(low), most, energy);
-                case Delta.Dense(Matrix matrix) -> {
-                    Matrix.Factors found = matrix.singular(most, energy);
-                    yield new Factors(found.right(), found.left());
-                }
-            };
+            Factors factors = of(entry.getValue(), rank, energy);
             modules.put(entry.getKey(), factors);
             errors.put(entry.getKey(), error(entry.getValue(), factors));
         }
         progress.at(done, deltas.size());
         return new Result(new LoraAdapter(modules), errors);
+    }
+
+    /**
+     * The same of an adapter that does more than add to weights, DoRA, IA3 or orthogonal tuning for example: of what it makes of the base's weights, less
+     * these. One module at a time is in memory.
+     *
+     * @param kernels made the adapter
+     * @throws AdapterFault when what it does is more than other weights of linear layers, with the reason
+     */
+    public static Result folded(AdapterWeights adapter, Checkpoint base, Kernels kernels, int rank, double energy, OperationProgress progress)
+            throws AdapterFault {
+        check(rank, energy);
+        FoldedDeltas deltas = FoldedDeltas.of(adapter, base, kernels);
+        Map<String, Factors> modules = new TreeMap<>();
+        Map<String, Double> errors = new TreeMap<>();
+        for (String path : deltas.paths()) {
+            progress.at(modules.size(), deltas.paths().size());
+            Delta delta = deltas.of(path);
+            modules.put(path, of(delta, rank, energy));
+            errors.put(path, error(delta, modules.get(path)));
+        }
+        progress.at(modules.size(), modules.size());
+        return new Result(new LoraAdapter(modules), errors);
+    }
+
+    private static void check(int rank, double energy) {
+        if (!(energy > 0 && energy <= 1) || rank < 0) {
+            throw new IllegalArgumentException("energy must be more than 0 and at most 1, and rank 0 or more; found " + energy + " and " + rank);
+        }
+    }
+
+    private static Factors of(Delta delta, int rank, double energy) {
+        int most = rank == 0 ? Integer.MAX_VALUE : rank;
+        return switch (delta) {
+            case Delta.LowRank low -> of(Factors.of(low), most, energy);
+            case Delta.Dense(Matrix matrix) -> {
+                Matrix.Factors found = matrix.singular(most, energy);
+                yield new Factors(found.right(), found.left());
+            }
+        };
     }
 
     private static double error(Delta delta, Factors factors) {

@@ -51,7 +51,7 @@ public final class Generate {
             saved.put(stem + "adapter_up.weight", one.up());
             saved.put(stem + "adapter_up.bias", new long[] {width}, new float[width]);
         }
-        saved.save(folder, "adapter.safetensors");
+        saved.save(folder);
         return layers.size();
     }
 }

@@ -68,12 +68,14 @@ public final class SavedAdapter {
         put(new TensorView(name, type, shape, MemorySegment.ofArray(values)));
     }
 
-    /** Writes {@code adapter_config.json} and the tensors: the folder appears when it is complete. */
-    public void save(Path folder) throws IOException {
-        save(folder, "adapter_model.safetensors");
+    /** {@code peft_type}, or that of AdapterHub's folders. */
+    public String kind() {
+        return AdapterFolder.kind(config);
     }
 
-    void save(Path folder, String tensorFile) throws IOException {
+    /** Writes {@code adapter_config.json} and the tensors, by the name that folders of its kind have for them: the folder appears when it is complete. */
+    public void save(Path folder) throws IOException {
+        String tensorFile = AdapterFolder.tensorFiles(kind()).getFirst();
         whole(folder, unfinished -> {
             Files.write(unfinished.resolve("adapter_config.json"), JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(config));
             SafeTensorsWriter writer = new SafeTensorsWriter().metadata("format", "pt");
