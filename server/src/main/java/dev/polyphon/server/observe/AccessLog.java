@@ -3,7 +3,8 @@ package dev.polyphon.server.observe;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import dev.polyphon.server.http.Request;
-import dev.polyphon.server.http.TraceContext;
+import io.opentelemetry.api.trace.Span;
+import io.opentelemetry.api.trace.SpanContext;
 import java.io.IOException;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
@@ -66,12 +67,12 @@ public enum AccessLog {
             json.writeStringField("trace_id", own.span().getSpanContext().getTraceId());
             json.writeStringField("span_id", own.span().getSpanContext().getSpanId());
         }
-        TraceContext caller = TraceContext.parse(request.header("traceparent"));
-        if (caller != null) {
+        SpanContext caller = Span.fromContext(Traces.caller(request)).getSpanContext();
+        if (caller.isValid()) {
             if (own == null) {
-                json.writeStringField("trace_id", caller.traceId());
+                json.writeStringField("trace_id", caller.getTraceId());
             }
-            json.writeStringField("parent_span_id", caller.parentId());
+            json.writeStringField("parent_span_id", caller.getSpanId());
         }
     }
 

@@ -107,6 +107,11 @@ final class Traces implements ApiObserver, AutoCloseable {
         return base.endsWith("/v1/traces") ? base : base + "/v1/traces";
     }
 
+    /** Where a request stands in its caller's trace (W3C Trace Context); the root where it does not say so, or not validly: that begins a new trace. */
+    static Context caller(Request request) {
+        return W3CTraceContextPropagator.getInstance().extract(Context.root(), request, HEADERS);
+    }
+
     /** Begins a request's span; null where there is none. */
     Traced arrived(Request request) {
         if (tracer == null || UNTRACED.contains(request.path())) {
@@ -114,10 +119,9 @@ final class Traces implements ApiObserver, AutoCloseable {
         }
         Instant now = Instant.now();
         long offset = TimeUnit.SECONDS.toNanos(now.getEpochSecond()) + now.getNano() - System.nanoTime();
-        Context caller = W3CTraceContextPropagator.getInstance().extract(Context.root(), request, HEADERS);
         String method = METHODS.contains(request.method()) ? request.method() : "_OTHER";
         var span = tracer.spanBuilder(method.equals("_OTHER") ? "HTTP" : method)
-                .setParent(caller)
+                .setParent(caller(request))
                 .setSpanKind(SpanKind.SERVER)
                 .setStartTimestamp(request.received() + offset, TimeUnit.NANOSECONDS)
                 .setAttribute("http.request.method", method)

@@ -175,8 +175,8 @@ class TracesTest {
             for (int i = 0; i < 2; i++) {
                 assertThat(server.post("/v1/completions", REQUEST).status()).isEqualTo(200);
             }
-            // Six fill the queue, which has them sent at once.
-            eventually("the first are given up", () -> counted(server, "failed").equals("6.0"));
+            // Six fill the queue, which has them sent at once; on a slow machine more are sent in time.
+            eventually("the first are given up", () -> Double.parseDouble(counted(server, "failed")) >= 6);
             assertThat(counted(server, "sent")).isEqualTo("0.0");
             collector.status = 200;
             eventually("they come through again", () -> {
