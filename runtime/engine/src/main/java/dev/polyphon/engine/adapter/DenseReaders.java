@@ -16,18 +16,31 @@ final class DenseReaders {
         AdapterOptions.Patterns alphas = options.patterns("alpha_pattern", options.number("alpha"));
         for (String path : tensors.modules(".lokr_w1", ".lokr_w1_a")) {
             Target target = out.linear(path, path + ".lokr_w1");
-            Matrix delta = factor(tensors, path + ".lokr_w1").kronecker(factor(tensors, path + ".lokr_w2"));
-            if (delta.rows() != target.out() || delta.columns() != target.in()) {
-                throw new AdapterFault(path + ": the product of lokr_w1 and lokr_w2 is [" + delta.rows() + ", " + delta.columns()
+            Matrix.Factors first = factors(tensors, path + ".lokr_w1");
+            Matrix.Factors second = factors(tensors, path + ".lokr_w2");
+            int rows = first.left().rows() * second.left().rows();
+            int columns = first.right().columns() * second.right().columns();
+            if (rows != target.out() || columns != target.in()) {
+                throw new AdapterFault(path + ": the product of lokr_w1 and lokr_w2 is [" + rows + ", " + columns
                         + "], this base needs [" + target.out() + ", " + target.in() + "]");
             }
-            target.dense(delta.times(alphas.of(path) / ranks.of(path)));
+            double scale = alphas.of(path) / ranks.of(path);
+            long rank = (long) first.right().rows() * second.right().rows();
+            if (rank * (rows + columns) < (long) rows * columns) {
+                // (B₁A₁) ⊗ (B₂A₂) = (B₁ ⊗ B₂)(A₁ ⊗ A₂).
+                target.lowRank(first.right().kronecker(second.right()), first.left().kronecker(second.left()).times(scale));
+            } else {
+                target.dense(first.left().times(first.right()).kronecker(second.left().times(second.right())).times(scale));
+            }
         }
     }
 
-    private static Matrix factor(AdapterTensors tensors, String name) throws AdapterFault {
+    /** A factor of the Kronecker product as a product itself: as it is stored, or with the identity on its smaller side. */
+    private static Matrix.Factors factors(AdapterTensors tensors, String name) throws AdapterFault {
         if (tensors.names().contains(name)) {
-            return tensors.matrix(name);
+            Matrix whole = tensors.matrix(name);
+            return whole.rows() < whole.columns() ? new Matrix.Factors(Matrix.identity(whole.rows()), whole)
+                    : new Matrix.Factors(whole, Matrix.identity(whole.columns()));
         }
         Matrix a = tensors.matrix(name + "_a");
         Matrix b = tensors.matrix(name + "_b");
@@ -35,7 +48,7 @@ final class DenseReaders {
             throw new AdapterFault("tensors " + name + "_a [" + a.rows() + ", " + a.columns() + "] and " + name + "_b [" + b.rows() + ", " + b.columns()
                     + "] do not fit each other");
         }
-        return a.times(b);
+        return new Matrix.Factors(a, b);
     }
 
     /** C3A (Chen et al. 2024): blocks of circulant matrices, each given by one of its rows. */

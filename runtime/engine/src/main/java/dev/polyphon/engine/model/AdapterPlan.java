@@ -37,14 +37,18 @@ public final class AdapterPlan {
     /**
      * What a group of modules needs.
      *
-     * @param passes in order of rows, when some rows have other weights than the base's; empty when all have the base's
-     * @param before forms that act before the low-rank deltas, in order
-     * @param lowRank the low-rank deltas of all segments and modules
+     * @param passes one after the other, when some rows have other weights than the base's; empty when all have the base's
+     * @param lowRank the low-rank deltas that are added with the base's product: of all segments and modules but those with a form that acts before
+     * @param before forms that act before the other low-rank deltas, in order
+     * @param late those other deltas
      * @param after forms that act after them
      */
-    record Effects(List<Pass> passes, List<Use> before, List<LowRank> lowRank, List<Use> after) {
-        static final Effects NONE = new Effects(List.of(), List.of(), List.of(), List.of());
+    record Effects(List<Pass> passes, List<LowRank> lowRank, List<Use> before, List<LowRank> late, List<Use> after) {
+        static final Effects NONE = new Effects(List.of(), List.of(), List.of(), List.of(), List.of());
     }
+
+    /** Rows with weights of their own that the base's pass leaves in: to compute them in vain is less than to read the base's weights once more. */
+    private static final int FEW_ROWS = 16;
 
     /** No adapters at all. */
     public static final AdapterPlan NONE = new AdapterPlan(List.of());
@@ -107,15 +111,18 @@ public final class AdapterPlan {
     private Effects prepare(ModuleGroup group) {
         List<Use> before = new ArrayList<>();
         List<LowRank> lowRank = new ArrayList<>();
+        List<LowRank> late = new ArrayList<>();
         List<Use> after = new ArrayList<>();
         for (Segment segment : segments) {
             for (int i = 0; i < group.modules().size(); i++) {
                 Projection projection = group.projections().get(i);
-                List<Form> forms = forms(segment, group, i);
-                for (Form form : forms.subList(replacement(forms) + 1, forms.size())) {
+                List<Form> all = forms(segment, group, i);
+                List<Form> forms = all.subList(replacement(all) + 1, all.size());
+                boolean waits = forms.stream().anyMatch(form -> form.stage().compareTo(Form.Stage.LOW_RANK) < 0);
+                for (Form form : forms) {
                     switch (form) {
                         case Form.LowRankDelta d ->
-                            lowRank.add(new LowRank(segment.firstRow, segment.rows, d.a(), d.b(), d.scale(), projection.out()));
+                            (waits ? late : lowRank).add(new LowRank(segment.firstRow, segment.rows, d.a(), d.b(), d.scale(), projection.out()));
                         case Form f when f.stage() == Form.Stage.FINISH -> after.add(new Use(f, segment, projection));
                         case Form f -> before.add(new Use(f, segment, projection));
                     }
@@ -123,9 +130,9 @@ public final class AdapterPlan {
             }
         }
         List<Pass> passes = passes(group, lowRank);
-        return passes.isEmpty() && before.isEmpty() && lowRank.isEmpty() && after.isEmpty()
+        return passes.isEmpty() && before.isEmpty() && lowRank.isEmpty() && late.isEmpty() && after.isEmpty()
                 ? Effects.NONE
-                : new Effects(passes, List.copyOf(before), List.copyOf(lowRank), List.copyOf(after));
+                : new Effects(passes, List.copyOf(lowRank), List.copyOf(before), List.copyOf(late), List.copyOf(after));
     }
 
     private static List<Form> forms(Segment segment, ModuleGroup group, int module) {
@@ -142,9 +149,14 @@ public final class AdapterPlan {
         return -1;
     }
 
-    /** Each row is multiplied once: with its adapter's own weight, where it has one, or with the base's. */
+    /**
+     * Rows with weights of an adapter's own are multiplied with those; all others with the base's, in as few passes as the long segments between them
+     * allow. Few rows with weights of their own are multiplied with the base's first.
+     */
     private List<Pass> passes(ModuleGroup group, List<LowRank> lowRank) {
         List<Pass> passes = new ArrayList<>();
+        List<Pass> owns = new ArrayList<>();
+        List<Segment> replaced = new ArrayList<>();
         int done = 0;
         for (Segment segment : segments) {
             List<Projection> own = new ArrayList<>();
@@ -157,24 +169,29 @@ public final class AdapterPlan {
             if (own.equals(group.projections())) {
                 continue;
             }
-            if (done < segment.firstRow) {
-                passes.add(pass(done, segment.firstRow, group.projections(), lowRank));
-            }
-            done = segment.firstRow + segment.rows;
-            Pass last = passes.isEmpty() ? null : passes.getLast();
-            if (last != null && last.end == segment.firstRow && last.projections.equals(own)) {
-                passes.set(passes.size() - 1, pass(last.first, done, last.projections, lowRank));
-            } else {
-                passes.add(pass(segment.firstRow, done, List.copyOf(own), lowRank));
+            replaced.add(segment);
+            Pass last = owns.isEmpty() ? null : owns.getLast();
+            int first = last != null && last.end == segment.firstRow && last.projections.equals(own) ? owns.removeLast().first : segment.firstRow;
+            owns.add(new Pass(first, segment.firstRow + segment.rows, List.copyOf(own), within(lowRank, first, segment.firstRow + segment.rows)));
+        }
+        if (owns.isEmpty()) {
+            return List.of();
+        }
+        List<LowRank> others = lowRank.stream().filter(delta -> replaced.stream().noneMatch(s -> s.firstRow == delta.firstRow())).toList();
+        for (Pass own : owns) {
+            if (own.end - own.first > FEW_ROWS) {
+                if (done < own.first) {
+                    passes.add(new Pass(done, own.first, group.projections(), within(others, done, own.first)));
+                }
+                done = own.end;
             }
         }
-        if (!passes.isEmpty()) {
-            passes.add(pass(done, -1, group.projections(), lowRank));
-        }
+        passes.add(new Pass(done, -1, group.projections(), within(others, done, Integer.MAX_VALUE)));
+        passes.addAll(owns);
         return List.copyOf(passes);
     }
 
-    private static Pass pass(int first, int end, List<Projection> projections, List<LowRank> lowRank) {
-        return new Pass(first, end, projections, lowRank.stream().filter(delta -> delta.firstRow() >= first && (end < 0 || delta.firstRow() < end)).toList());
+    private static List<LowRank> within(List<LowRank> deltas, int first, int end) {
+        return deltas.stream().filter(delta -> delta.firstRow() >= first && delta.firstRow() < end).toList();
     }
 }

@@ -18,6 +18,7 @@ import dev.polyphon.engine.model.ArchitectureSpec.Block;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 import java.util.Objects;
 
 /**
@@ -385,23 +386,23 @@ public final class Decoder implements AutoCloseable {
     private void linear(Tensor input, int rows, ModuleGroup group, AdapterPlan plan) {
         Effects effects = plan.effects(group);
         if (probe != null) {
-            effects.lowRank().forEach(delta -> probe.reads(delta.a(), input, delta.firstRow(), delta.rows()));
+            Stream.of(effects.lowRank(), effects.late()).flatMap(List::stream)
+                    .forEach(delta -> probe.reads(delta.a(), input, delta.firstRow(), delta.rows()));
         }
-        boolean atOnce = effects.before().isEmpty();
         if (effects.passes().isEmpty()) {
-            kernels.linear(input, 0, rows, group.projections(), atOnce ? effects.lowRank() : List.of());
+            kernels.linear(input, 0, rows, group.projections(), effects.lowRank());
         }
         for (Pass pass : effects.passes()) {
             int end = pass.end() < 0 ? rows : pass.end();
             if (end > pass.first()) {
-                kernels.linear(input, pass.first(), end - pass.first(), pass.projections(), atOnce ? pass.lowRank() : List.of());
+                kernels.linear(input, pass.first(), end - pass.first(), pass.projections(), pass.lowRank());
             }
         }
         for (Use use : effects.before()) {
             forms.apply(use, input, x);
         }
-        if (!atOnce && !effects.lowRank().isEmpty()) {
-            kernels.lowRank(input, effects.lowRank());
+        if (!effects.late().isEmpty()) {
+            kernels.lowRank(input, effects.late());
         }
         for (Use use : effects.after()) {
             forms.apply(use, input, x);

@@ -25,6 +25,14 @@ public enum AdapterFamily {
             });
         }
     },
+    /** With whole matrices of its own beside a LoRA. */
+    SAVED_MODULES("{'peft_type': 'LORA', 'r': RANK, 'lora_alpha': ALPHA, 'modules_to_save': ['o_proj']}") {
+        @Override
+        void fill(AdapterDraft draft, int rank) {
+            draft.modules(List.of(Module.O), (path, out, in) -> draft.random(path + ".weight", SMALL, out, in));
+            draft.modules(QV, (path, out, in) -> lora(draft, path, out, in, rank));
+        }
+    },
     ADALORA("{'peft_type': 'ADALORA', 'r': RANK, 'init_r': RANK, 'target_r': RANK, 'lora_alpha': ALPHA}") {
         @Override
         void fill(AdapterDraft draft, int rank) {

@@ -112,6 +112,21 @@ public final class Rig implements AutoCloseable {
         return new Load(List.of(batch(sequences, prefix + position, 1)), plan(sequences, 1, adapters), each);
     }
 
+    /** Sequences that go on from a position, a row of each. @param adapters of each sequence; null for none */
+    Load decodeEach(int position, List<LoadedAdapter> adapters) {
+        List<AdapterPlan.Segment> segments = new ArrayList<>();
+        Batch batch = batch(adapters.size(), position, 1);
+        int[] each = new int[adapters.size()];
+        for (int s = 0; s < each.length; s++) {
+            each[s] = s;
+            if (adapters.get(s) != null) {
+                segments.add(new AdapterPlan.Segment(adapters.get(s).weights(), s, 1));
+                batch.positions()[s] += prefix(adapters.get(s));
+            }
+        }
+        return new Load(List.of(batch), new AdapterPlan(segments), each);
+    }
+
     /** A prompt read in chunks. */
     public Load prompt(int length, int chunk, List<LoadedAdapter> adapters) {
         List<Batch> batches = new ArrayList<>();
